@@ -1,0 +1,1 @@
+"""Bytes ↔ HTTP/1.1 messages. Strict grammar, framing, head building; no sockets."""

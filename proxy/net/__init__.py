@@ -1,0 +1,1 @@
+"""Sockets: connections to clients and to endpoints, and one exchange between the two."""

@@ -1,0 +1,1 @@
+"""Processes: start, signal, respawn. Knows nothing of HTTP."""

@@ -1,0 +1,1 @@
+"""Where configuration comes from while the proxy runs: the file and the control stream."""

@@ -1,0 +1,1 @@
+"""Counting what happened, and showing it to Prometheus and the access log."""
