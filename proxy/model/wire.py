@@ -1,0 +1,119 @@
+"""Owns every message between the processes of Splitway. Never sends one.
+
+Control stream (WebSocket text frames of JSON, one message each): the proxy opens with ``Hello``;
+the control plane sends whole, numbered ``Snapshot``s; the proxy answers each with ``Ack`` or
+``Nack``. Worker link (length-prefixed MessagePack, see ``proxy.supervisor.link``): ``Install`` is
+answered the same way, ``Pull`` with ``Counts``; ``Leave`` with the process's end.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from proxy.model.config import Config, Traffic
+from proxy.model.errors import Problem
+
+
+class SplitTable(msgspec.Struct, frozen=True):
+    """A service's 10,000 slots, run-length coded.
+
+    ``runs`` holds pairs flattened: index into ``versions``, number of slots, and so on.
+    """
+
+    versions: tuple[str, ...]
+    runs: tuple[Annotated[int, Meta(ge=0, le=10_000)], ...]
+
+
+class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
+    """A whole, numbered configuration of the traffic."""
+
+    revision: Annotated[int, Meta(ge=0)]
+    traffic: Traffic
+    tables: dict[str, SplitTable] = {}
+    """By service; a service that is missing gets the canonical table of its weights."""
+    store: str = ""
+    """Which control plane's store numbered it; empty when it came from the file.
+    Revisions are compared only within one store."""
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello"):
+    """A proxy presents itself."""
+
+    instance: Annotated[str, Meta(min_length=1, max_length=128)]
+    release: Annotated[str, Meta(max_length=64)]
+    """The proxy's own software version."""
+    store: str = ""
+    revision: int = 0
+    """What it runs on now; 0 when it has none from this store."""
+
+
+class Ack(msgspec.Struct, frozen=True, tag="ack"):
+    """The revision is in force."""
+
+    revision: int
+
+
+class Nack(msgspec.Struct, frozen=True, tag="nack"):
+    """The revision was refused; the one before stays in force."""
+
+    revision: int
+    problems: tuple[Problem, ...]
+
+
+class VersionCounts(msgspec.Struct):
+    """What one process counted for one version since it started; every figure only grows,
+    but for ``in_flight``."""
+
+    service: str
+    version: str
+    requests: dict[str, int] = {}
+    """Finished requests by ``"METHOD CODE"``."""
+    latency: dict[int, int] = {}
+    """Finished requests by bucket index (``proxy.telemetry.histogram``), empty buckets left out."""
+    latency_sum_s: float = 0.0
+    attempts: dict[str, int] = {}
+    """Tries against endpoints by outcome (``proxy.core.outcome``)."""
+    assignments: dict[str, int] = {}
+    """Decisions by the sticky source that made them."""
+    in_flight: int = 0
+    request_bytes: int = 0
+    response_bytes: int = 0
+
+
+class Counts(msgspec.Struct, frozen=True, tag="counts"):
+    """Everything one worker has counted since it started."""
+
+    versions: tuple[VersionCounts, ...]
+    connections: int = 0
+    """Clients' connections open now."""
+    log_dropped: int = 0
+    """Access log lines dropped because their reader was too slow or the disk refused them."""
+
+
+class Install(msgspec.Struct, frozen=True, tag="install"):
+    """Serve by this from now on; answered with ``Ack`` or ``Nack``."""
+
+    config: Config
+    """What it says of the process itself; its traffic is not looked at."""
+    snapshot: Snapshot
+
+
+class Pull(msgspec.Struct, frozen=True, tag="pull"):
+    """Asks a worker for its ``Counts`` now."""
+
+
+class Reopen(msgspec.Struct, frozen=True, tag="reopen"):
+    """Tells a worker that its access log was rotated; answered with ``Counts``."""
+
+
+class Leave(msgspec.Struct, frozen=True, tag="leave"):
+    """Tells a worker to drain: stop accepting, finish, exit within the deadline."""
+
+    deadline_s: float
+
+
+ToControl = Hello | Ack | Nack
+FromControl = Snapshot
+ToWorker = Install | Pull | Reopen | Leave
+FromWorker = Ack | Nack | Counts
