@@ -1,0 +1,114 @@
+"""Owns a number of worker processes: started, watched, started again. Knows nothing of HTTP.
+
+Each place has one process at a time. A worker that dies is replaced at once; one that dies within
+seconds of its start is given a growing pause, so that a fault at start is no busy loop.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+
+LOG = logging.getLogger("splitway.supervisor")
+
+SHORT_LIFE_S = 5.0
+PAUSE_S = 0.2
+MAX_PAUSE_S = 5.0
+
+
+class Prefork:
+    """Keeps one process running in each of several places.
+
+    Args:
+        command: arguments behind the interpreter; the link's file descriptor and those of the
+            place's sockets follow them.
+        places: what each place's process inherits.
+        serve: called with the place's number and our end of its socket pair each time a process
+            was started; cancelled when that process is gone.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        places: Sequence[Sequence[socket.socket]],
+        serve: Callable[[int, socket.socket], Awaitable[None]],
+    ) -> None:
+        self._command = command
+        self._places = places
+        self._serve = serve
+        self._leaving = asyncio.Event()
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self.restarts = 0
+
+    @property
+    def pids(self) -> dict[int, int]:
+        """The process of each place, those running now."""
+        return {place: process.pid for place, process in self._processes.items()}
+
+    def start(self) -> None:
+        """Start every place's process."""
+        self._tasks = [
+            asyncio.create_task(self._keep(place, sockets), name=f"worker-{place}")
+            for place, sockets in enumerate(self._places)
+        ]
+
+    def kill(self, place: int) -> None:
+        """End a process that no longer does what it is told; another takes its place."""
+        process = self._processes.get(place)
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+    def leave(self) -> None:
+        """Start nothing again from now on."""
+        self._leaving.set()
+
+    async def ended(self, within_s: float) -> bool:
+        """Wait for every process to end by itself; kill what is left after ``within_s``."""
+        self.leave()
+        _, late = await asyncio.wait(self._tasks, timeout=within_s)
+        for place in list(self._processes):
+            self.kill(place)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        return not late
+
+    async def _keep(self, place: int, sockets: Sequence[socket.socket]) -> None:
+        loop = asyncio.get_running_loop()
+        pause_s = PAUSE_S
+        while not self._leaving.is_set():
+            begun = loop.time()
+            status = await self._live(place, sockets)
+            if self._leaving.is_set():
+                return
+            self.restarts += 1
+            LOG.error("worker %d ended with status %s; starting another", place, status)
+            if loop.time() - begun > SHORT_LIFE_S:
+                pause_s = PAUSE_S
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), pause_s)
+            pause_s = min(pause_s * 2, MAX_PAUSE_S)
+
+    async def _live(self, place: int, sockets: Sequence[socket.socket]) -> int | None:
+        """One process from its start to its end."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            descriptors = [theirs.fileno(), *(sock.fileno() for sock in sockets)]
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *self._command,
+                *map(str, descriptors),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=descriptors,
+            )
+        self._processes[place] = process
+        serving = asyncio.ensure_future(self._serve(place, ours))
+        try:
+            return await process.wait()
+        finally:
+            del self._processes[place]
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
