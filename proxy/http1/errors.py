@@ -1,0 +1,27 @@
+"""Owns what is raised for bytes that are not HTTP/1.1 as we accept it. Never answers anyone."""
+
+
+class ProtocolError(Exception):
+    """Bytes that break the grammar or the framing of HTTP/1.1."""
+
+
+class BadRequest(ProtocolError):
+    """A client's message is refused; the connection is closed after the answer.
+
+    Args:
+        status: what the client is told, 400–505.
+        detail: a sentence for the client; holds nothing the client sent.
+    """
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+class BadResponse(ProtocolError):
+    """An endpoint's message is refused; its connection is dropped."""
+
+
+class BadChunk(ProtocolError):
+    """A chunked body breaks its framing, in either direction."""

@@ -1,0 +1,63 @@
+"""Owns the grammar of HTTP/1.1 heads (RFC 9110 §5, RFC 9112 §2–5) as regular expressions.
+
+One pass of a compiled expression accepts or refuses a whole head; nothing is repaired, nothing is
+guessed. Quantifiers are possessive, so the time is linear in the bytes. Limits are applied before.
+Why not llhttp: ``docs/adr/0003-own-head-grammar.md``.
+"""
+
+import re
+
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+VALUE = rb"[\t\x20-\x7e\x80-\xff]"
+FIELD = TOKEN + rb"++:" + VALUE + rb"*+\r\n"
+
+REQUEST_HEAD = re.compile(
+    rb"(" + TOKEN + rb"++) ([\x21-\x7e]++) HTTP/1\.([01])\r\n((?:" + FIELD + rb")*+)\r\n"
+)
+"""Groups: method, target, minor version, field lines with their CRLFs."""
+
+RESPONSE_HEAD = re.compile(
+    rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: " + VALUE + rb"*+)?\r\n((?:" + FIELD + rb")*+)\r\n"
+)
+"""Groups: minor version, status, field lines with their CRLFs."""
+
+BROKEN_PART = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\x00")
+"""What no continuation of an unfinished head can mend."""
+
+AUTHORITY = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9.\-_~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?"
+)
+"""uri-host [":" port] (RFC 9110 §7.2, RFC 3986 §3.2.2)."""
+
+CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}")
+
+CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;" + VALUE + rb"*+)?")
+"""chunk-size [chunk-ext] without its CRLF (RFC 9112 §7.1). Extensions are not forwarded."""
+
+TRAILER = re.compile(rb"(" + TOKEN + rb"++):[ \t]*+(" + VALUE + rb"*+)")
+
+MAX_HEAD_BYTES = 64 * 1024
+MAX_TARGET_BYTES = 8 * 1024
+MAX_FIELDS = 128
+
+HEAD_END = b"\r\n\r\n"
+
+# Fields that need a second look: framing, connection options, and the names that a client must not
+# set for the back end. WSGI and CGI servers read "_" and "-" alike, hence [-_].
+REQUEST_SPECIAL = re.compile(
+    rb"\n(host:|connection:|content[-_]length:|transfer[-_]encoding:|keep[-_]alive:"
+    rb"|proxy[-_]connection:|te:|upgrade:|expect:|x[-_]forwarded|x[-_]request[-_]id:|x[-_]splitway)"
+)
+
+RESPONSE_SPECIAL = re.compile(
+    rb"\n(connection:|content-length:|transfer-encoding:|keep-alive:|proxy-connection:|upgrade:|te:"
+    rb"|x-splitway)"
+)
+
+HOP_BY_HOP = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade")
+)
+"""Consumed by each hop (RFC 9110 §7.6.1); compared after ``_`` became ``-``."""
+
+NEVER_NOMINATED = frozenset((b"host", b"content-length", b"authorization", b"cookie"))
+"""A ``Connection`` field that lists these does not remove them (CVE-2022-31813 class)."""

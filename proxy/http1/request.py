@@ -1,0 +1,179 @@
+"""Owns a client's request head: bytes in, ``RequestHead`` out. Never touches a body or a socket.
+
+The head is accepted or refused by one expression (``grammar.REQUEST_HEAD``), then its lower-cased
+copy is searched; no dict of fields is built. Source: RFC 9112 §3, §6; RFC 9110 §7.
+"""
+
+from proxy.http1 import grammar
+from proxy.http1.errors import BadRequest
+from proxy.http1.fields import Fields
+
+# The IANA registry of methods (RFC 9110 §16.1) without CONNECT, which asks for a tunnel; others
+# are 501.
+_METHODS = """
+    GET HEAD POST PUT DELETE OPTIONS TRACE PATCH ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY
+    LABEL LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE ORDERPATCH
+    PROPFIND PROPPATCH QUERY REBIND REPORT SEARCH UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE
+    UPDATEREDIRECTREF VERSION-CONTROL
+"""
+METHODS: dict[bytes, str] = {name.encode(): name for name in _METHODS.split()}
+
+# What a head may have and still be forwarded line by line as it came.
+_PLAIN = frozenset((b"host:", b"content-length:"))
+_WITH_CONNECTION = _PLAIN | {b"connection:"}
+
+
+class RequestHead(Fields):
+    """One accepted request head.
+
+    Attributes:
+        method: upper-case name.
+        target: origin-form (or ``*``), the bytes that are matched and forwarded.
+        authority: host and port as the client named them; empty in HTTP/1.0 without Host.
+        minor: 1 for HTTP/1.1, 0 for HTTP/1.0.
+        length: bytes of the body by Content-Length, 0 without.
+        chunked: the body is chunked.
+        keep_alive: the client allows another request on this connection.
+        connection: the members of its Connection field, lower-case.
+    """
+
+    __slots__ = (
+        "authority", "chunked", "connection", "keep_alive", "length", "method", "minor",
+        "target",
+    )  # fmt: skip
+
+    def __init__(self, method: str, target: bytes, minor: int, fields: bytes) -> None:
+        super().__init__(fields)
+        self.method = method
+        self.target = target
+        self.minor = minor
+        self.authority = b""
+        self.length = 0
+        self.chunked = False
+        self.keep_alive = minor == 1
+        self.connection: list[bytes] = []
+
+    @property
+    def host(self) -> bytes:
+        """The host asked for, lower-cased, without a port."""
+        host = self.authority.lower()
+        if host.endswith(b"]"):
+            return host
+        name, colon, _ = host.rpartition(b":")
+        return name if colon else host
+
+    @property
+    def has_body(self) -> bool:
+        """A body follows the head."""
+        return self.chunked or self.length > 0
+
+
+def parse_request(data: bytes) -> RequestHead:
+    """Accept a whole head, its last byte being the one of the empty line.
+
+    Raises:
+        BadRequest: with the status to answer; the connection must then be closed.
+    """
+    match = grammar.REQUEST_HEAD.fullmatch(data)
+    if match is None:
+        raise _refusal(data)
+    name, target, minor, fields = match.groups()
+    method = METHODS.get(name)
+    if method is None:
+        raise BadRequest(501, "This method is not supported.")
+    if len(target) > grammar.MAX_TARGET_BYTES:
+        raise BadRequest(414, "The request target is too long.")
+    if fields.count(b"\n") > grammar.MAX_FIELDS:
+        raise BadRequest(431, "There are too many header fields.")
+    head = RequestHead(method, target, 1 if minor == b"1" else 0, fields)
+    special = grammar.REQUEST_SPECIAL.findall(head.low)
+    _read_host(head)
+    if special != [b"host:"]:  # most requests have nothing else to look at
+        _read_framing(head)
+        if not _PLAIN.issuperset(special):
+            known = _WITH_CONNECTION.issuperset(special) and special.count(b"connection:") == 1
+            head.plain = head.cut_keep_alive() if known else None
+            if head.plain is None or head.minor == 0:
+                _read_connection(head)
+    if target[:1] != b"/":
+        _normalize_target(head)
+    return head
+
+
+def _refusal(data: bytes) -> BadRequest:
+    """Why the grammar refused a head."""
+    line = data[: data.find(b"\r\n")]
+    parts = line.split(b" ")
+    if len(line) > grammar.MAX_TARGET_BYTES + 64 and len(parts) <= 3:
+        return BadRequest(414, "The request target is too long.")
+    version = parts[-1]
+    if len(parts) == 3 and version[:5] == b"HTTP/" and version[5:8].replace(b".", b"").isdigit():
+        if version not in (b"HTTP/1.1", b"HTTP/1.0"):
+            return BadRequest(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+        return BadRequest(400, "The request's head is not valid HTTP/1.1.")
+    return BadRequest(400, "The request line is not valid HTTP/1.1.")
+
+
+def _read_host(head: RequestHead) -> None:
+    mark = head.low.find(b"\nhost:")
+    if mark < 0:
+        if head.minor:
+            raise BadRequest(400, "A request needs a Host field.")
+        return
+    if head.low.find(b"\nhost:", mark + 1) >= 0:
+        raise BadRequest(400, "A request needs exactly one Host field.")
+    raw = head.raw
+    host = raw[mark + 5 : raw.index(b"\r", mark)].strip(b" \t")
+    if grammar.AUTHORITY.fullmatch(host) is None:
+        raise BadRequest(400, "The Host field is not a valid authority.")
+    head.authority = host
+
+
+def _read_framing(head: RequestHead) -> None:
+    """Where the message ends (RFC 9112 §6.3). Ambiguity is refused, never resolved."""
+    codings = head.headers(b"transfer-encoding")
+    lengths = head.headers(b"content-length")
+    if codings:
+        if lengths:
+            raise BadRequest(400, "Content-Length and Transfer-Encoding exclude each other.")
+        if head.minor == 0:
+            raise BadRequest(400, "HTTP/1.0 has no Transfer-Encoding.")
+        if len(codings) > 1 or codings[0].lower() != b"chunked":
+            raise BadRequest(400, "The only transfer coding accepted is chunked, once.")
+        head.chunked = True
+    elif lengths:
+        if len(lengths) > 1 or grammar.CONTENT_LENGTH.fullmatch(lengths[0]) is None:
+            raise BadRequest(400, "Content-Length must be one decimal number.")
+        head.length = int(lengths[0])
+
+
+def _read_connection(head: RequestHead) -> None:
+    head.connection = head.options(b"connection")
+    if b"close" in head.connection:
+        head.keep_alive = False
+    elif head.minor == 0:
+        head.keep_alive = b"keep-alive" in head.connection
+
+
+def _normalize_target(head: RequestHead) -> None:
+    """Bring absolute-form to origin-form; its authority takes the place of Host (§3.2.2)."""
+    target = head.target
+    if target == b"*":
+        if head.method != "OPTIONS":
+            raise BadRequest(400, "Only OPTIONS may ask for *.")
+        return
+    scheme, separator, rest = target.partition(b"://")
+    if not separator or scheme.lower() not in (b"http", b"https"):
+        raise BadRequest(400, "The request target must be a path or an http URL.")
+    authority, _, after = rest.partition(b"/")
+    path = b"/" + after if len(authority) < len(rest) else b""
+    authority, question, query = authority.partition(b"?")
+    if question:  # http://host?query, the slash being part of the query
+        path = b"/?" + query + path
+    if not authority or grammar.AUTHORITY.fullmatch(authority) is None or authority[:1] == b":":
+        raise BadRequest(400, "The request target has no valid authority.")
+    if b"#" in path:
+        raise BadRequest(400, "A request target has no fragment.")
+    head.target = path or (b"*" if head.method == "OPTIONS" else b"/")
+    head.authority = authority
+    head.plain = None

@@ -1,0 +1,327 @@
+"""Owns one request and its response between two connections: attempts, relaying, the outcome.
+
+Nothing here waits, but for opening a connection. Bodies pass through piece by piece; whoever is
+slower pauses the other. A request goes a second time only when no byte of it can have had an
+effect: the connection was never opened, or a kept-alive one closed unheard under a safe request
+without a body (RFC 9110 §9.2.2). The first attempt is what the version is charged for; every
+attempt is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from proxy.core.outcome import Outcome
+from proxy.http1.body import encode_chunk, encode_last_chunk
+from proxy.http1.forward import downstream_head, request_id, upstream_head
+from proxy.http1.response import Framing, ResponseHead
+
+if TYPE_CHECKING:
+    from proxy.core.router import Decision
+    from proxy.http1.request import RequestHead
+    from proxy.net.downstream import DownstreamConnection
+    from proxy.net.pool import EndpointPool
+    from proxy.net.runtime import Runtime, VersionRuntime
+    from proxy.net.upstream import UpstreamConnection
+
+MAX_ATTEMPTS = 3
+"""Endpoints of the same version that are tried while none could even be connected to."""
+
+CLIENT_GONE_STATUS = 499
+"""What a request is counted as when its client left first; never sent (nginx's number)."""
+
+_REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
+
+_ANSWERS = {
+    Outcome.CONNECT_FAILED: (503, "No endpoint of this version accepts connections."),
+    Outcome.CONNECT_TIMEOUT: (504, "The endpoint did not accept the connection in time."),
+    Outcome.RESET: (502, "The endpoint closed the connection before it answered."),
+    Outcome.RESPONSE_TIMEOUT: (504, "The endpoint did not answer in time."),
+    Outcome.BAD_RESPONSE: (502, "The endpoint's answer is not valid HTTP."),
+}
+
+
+class Exchange:
+    """One request that was given to a version.
+
+    Attributes:
+        method: of the request.
+        paused: the client is slower than the endpoint.
+        status: what the client was sent; 0 until then.
+        attempts: tries against endpoints so far.
+        endpoint: the one of the last attempt.
+        outcome: of the last attempt, once there is one.
+    """
+
+    __slots__ = (
+        "_chunked_out", "_downstream", "_head", "_pending", "_request_done", "_runtime", "_started",
+        "_task", "_upstream", "_version", "attempts", "decision", "endpoint", "ident", "idle_s",
+        "method", "outcome", "paused", "request_bytes", "response_bytes", "seconds", "status",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        downstream: DownstreamConnection,
+        runtime: Runtime,
+        head: RequestHead,
+        decision: Decision,
+    ) -> None:
+        version = runtime.versions[decision.target.index]
+        self._downstream = downstream
+        self._runtime = runtime
+        self._version: VersionRuntime = version
+        self._head = head
+        self._pending = b""
+        self._request_done = False
+        self._chunked_out = False
+        self._upstream: UpstreamConnection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._started = perf_counter()
+        self.decision = decision
+        self.method = head.method
+        self.ident = request_id(head, runtime.next_id())
+        self.idle_s = version.idle_s
+        self.paused = False
+        self.status = 0
+        self.attempts = 0
+        self.endpoint = ""
+        self.outcome: Outcome | None = None
+        self.request_bytes = 0
+        self.response_bytes = 0
+        self.seconds = 0.0
+        version.observer.started(decision.source)
+
+    # From the client's side.
+
+    def start(self, payload: bytes, *, done: bool) -> None:
+        """Send the head and what of the body came with it."""
+        head = self._head
+        if payload:
+            self.request_bytes += len(payload)
+            payload = self._encode(payload)
+        if done and head.chunked:
+            payload += encode_last_chunk(self._downstream.trailers)
+        self._request_done = done
+        self._pending = payload
+        pool = self._version.pick()
+        connection = pool.take()
+        if connection is not None:
+            self._send_head(connection)
+        else:
+            self._connect(pool)
+
+    def on_request_body(self, payload: bytes, *, done: bool) -> None:
+        """Pass a further piece of the request's body on."""
+        self.request_bytes += len(payload)
+        data = self._encode(payload) if payload else b""
+        if done:
+            self._request_done = True
+            if self._head.chunked:
+                data += encode_last_chunk(self._downstream.trailers)
+        upstream = self._upstream
+        if upstream is None:
+            self._pending += data
+        else:
+            upstream.send(data)
+            if self.status == 0:
+                upstream.expect_within(self._version.response_s)
+
+    def on_client_gone(self, status: int = CLIENT_GONE_STATUS) -> None:
+        """The client left, or broke its request: whatever the endpoint still does is in vain.
+
+        Args:
+            status: what the client is told instead of the endpoint's answer, if it is still there.
+        """
+        if self._task is not None:
+            self._task.cancel()
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.discard()
+            self._attempted(Outcome.CLIENT_GONE)
+        self._finish(self.status or status)
+
+    def on_client_full(self) -> None:
+        """The client is slower than the endpoint."""
+        self.paused = True
+        if self._upstream is not None:
+            self._upstream.pause()
+
+    def on_client_drained(self) -> None:
+        """The client has caught up."""
+        self.paused = False
+        if self._upstream is not None:
+            self._upstream.resume(self.idle_s)
+
+    # From the endpoint's side.
+
+    def on_upstream_full(self) -> None:
+        """The endpoint is slower than the client."""
+        self._downstream.pause_request()
+
+    def on_upstream_drained(self) -> None:
+        """The endpoint has caught up."""
+        self._downstream.resume_request()
+
+    def on_informational(self, head: ResponseHead) -> None:
+        """A 1xx head: passed on to clients that know of them (RFC 9110 §15.2)."""
+        if self._head.minor:
+            self._downstream.send(
+                downstream_head(head, minor=1, keep_alive=True, chunked=False, added=b"")
+            )
+
+    def on_response(
+        self, head: ResponseHead, payload: bytes, *, done: bool, trailers: bytes
+    ) -> None:
+        """The final head, and what of the body came with it."""
+        self.status = head.status
+        downstream = self._downstream
+        framing = head.framing
+        minor = self._head.minor
+        bodiless = framing is Framing.NONE
+        chunked = minor == 1 and (
+            framing is Framing.CHUNKED or (framing is Framing.CLOSE and not bodiless)
+        )
+        keep_alive = (
+            self._request_done
+            and downstream.keep_alive
+            and (bodiless or chunked or framing is Framing.LENGTH)
+        )
+        downstream.keep_alive = keep_alive
+        self._chunked_out = chunked
+        data = downstream_head(
+            head,
+            minor=minor,
+            keep_alive=keep_alive,
+            chunked=chunked,
+            added=self._runtime.response_fields(self),
+        )
+        if payload:
+            self.response_bytes = len(payload)
+            data = b"".join((data, *encode_chunk(payload))) if chunked else data + payload
+        if not done:
+            downstream.send(data)
+            return
+        if chunked:
+            data += encode_last_chunk(trailers)
+        downstream.send(data)
+        self._complete()
+
+    def on_body(self, payload: bytes, *, done: bool, trailers: bytes) -> None:
+        """A further piece of the response's body."""
+        downstream = self._downstream
+        if payload:
+            self.response_bytes += len(payload)
+            if self._chunked_out:
+                downstream.send_pieces(encode_chunk(payload))
+            else:
+                downstream.send(payload)
+        if done:
+            if self._chunked_out:
+                downstream.send(encode_last_chunk(trailers))
+            self._complete()
+
+    def on_failure(self, outcome: Outcome) -> None:
+        """The connection is lost or was dropped before the response was complete."""
+        upstream, self._upstream = self._upstream, None
+        self._attempted(outcome)
+        if upstream is not None and self._may_repeat(upstream, outcome):
+            # Only a new connection: other kept ones may be just as stale.
+            self._connect(upstream.pool)
+        else:
+            self._give_up(outcome)
+
+    # Within.
+
+    def _encode(self, payload: bytes) -> bytes:
+        return b"".join(encode_chunk(payload)) if self._head.chunked else payload
+
+    def _send_head(self, connection: UpstreamConnection) -> None:
+        self._upstream = connection
+        self.attempts += 1
+        pool = connection.pool
+        self.endpoint = pool.name
+        connection.begin(self)
+        connection.send(
+            upstream_head(self._head, self._downstream.hop, pool.authority, self.ident)
+            + self._pending
+        )
+        connection.expect_within(self._version.response_s)
+        if self.paused:
+            connection.pause()
+
+    def _connect(self, pool: EndpointPool) -> None:
+        if not self._request_done:
+            self._downstream.pause_request()
+        self._task = self._runtime.spawn(self._open(pool))
+
+    async def _open(self, pool: EndpointPool) -> None:
+        """Connect to one endpoint after another of the version until one accepts."""
+        last = Outcome.CONNECT_FAILED
+        for attempt in range(min(MAX_ATTEMPTS, self._version.size)):
+            chosen = pool if attempt == 0 else self._version.pick()
+            self.endpoint = chosen.name
+            try:
+                async with asyncio.timeout(self._version.connect_s):
+                    connection = await chosen.connect()
+            except TimeoutError:
+                last = Outcome.CONNECT_TIMEOUT
+            except OSError:
+                last = Outcome.CONNECT_FAILED
+            else:
+                self._task = None
+                self._send_head(connection)
+                if not self._request_done:
+                    self._downstream.resume_request()
+                return
+            self.attempts += 1
+            self._attempted(last)
+        self._task = None
+        self._give_up(last)
+
+    def _may_repeat(self, upstream: UpstreamConnection, outcome: Outcome) -> bool:
+        return (
+            outcome is Outcome.RESET
+            and upstream.served > 1
+            and not upstream.heard
+            and self.status == 0
+            and self.attempts < MAX_ATTEMPTS
+            and self.method in _REPEATABLE
+            and not self._head.has_body
+        )
+
+    def _give_up(self, outcome: Outcome) -> None:
+        downstream = self._downstream
+        if self.status:  # the head is out: the client must see that the rest is missing
+            self._finish(self.status)
+            downstream.truncate()
+            return
+        status, detail = _ANSWERS[outcome]
+        self._finish(status)
+        downstream.answer(status, detail, self.ident, request_done=self._request_done)
+
+    def _complete(self) -> None:
+        upstream, self._upstream = self._upstream, None
+        self._attempted(Outcome.SUCCESS if self.status < 500 else Outcome.SERVER_ERROR)
+        if upstream is not None:
+            if self._request_done:
+                upstream.release()
+            else:  # answered before it was asked to the end: the rest of the request has no taker
+                upstream.discard()
+        self._finish(self.status)
+        self._downstream.on_exchange_over()
+
+    def _attempted(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self._version.observer.attempted(outcome)
+
+    def _finish(self, status: int) -> None:
+        self.status = status
+        self.seconds = seconds = perf_counter() - self._started
+        self._version.observer.finished(
+            self.method, status, seconds, self.request_bytes, self.response_bytes
+        )
+        log = self._runtime.log
+        if log is not None:
+            log.over(self, self._head, self._downstream.peer, self._runtime.revision)

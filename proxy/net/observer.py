@@ -1,0 +1,19 @@
+"""Owns what the data plane tells about each version. ``net`` reports here, knows no Prometheus."""
+
+from typing import Protocol
+
+
+class VersionObserver(Protocol):
+    """Hears what happens to one version's requests. Called on the request path: must be cheap."""
+
+    def started(self, source: str) -> None:
+        """A request was given to this version; ``source`` is the sticky source that decided."""
+
+    def attempted(self, outcome: str) -> None:
+        """One try against an endpoint ended with ``outcome`` (``proxy.core.outcome.Outcome``)."""
+
+    def finished(
+        self, method: str, status: int, seconds: float, request_bytes: int, response_bytes: int
+    ) -> None:
+        """A started request is over. ``status`` is what the client was sent, 499 if it had left
+        before. Bytes are those of the bodies."""

@@ -1,0 +1,206 @@
+"""Owns the data plane of one process: listeners, connections, the runtime in force, draining.
+
+It is given snapshots and never asks where they came from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import secrets
+import socket
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING
+
+from proxy.core.forwarded import TrustedProxies
+from proxy.core.router import Router, compile_router
+from proxy.core.split import SLOTS
+from proxy.http1.forward import Hop
+from proxy.model.address import parse_endpoint
+from proxy.net.downstream import DownstreamConnection
+from proxy.net.pool import EndpointPool
+from proxy.net.runtime import Runtime, VersionRuntime
+
+if TYPE_CHECKING:
+    from proxy.model.config import Config
+    from proxy.model.wire import Snapshot
+    from proxy.net.observer import VersionObserver
+    from proxy.net.runtime import RequestLog
+
+BACKLOG = 4096
+SWEEP_S = 0.5
+"""How often idle connections to endpoints are looked through."""
+DRAIN_IDLE_S = 1.0
+"""A draining proxy closes a connection that has been idle this long: a client about to send its
+next request has most likely done so by then."""
+DRAIN_TICK_S = 0.1
+
+LOG = logging.getLogger("splitway.net")
+
+
+class Plane:
+    """The data plane of one process.
+
+    Args:
+        observe: the observer of a version, by service and version; the same one each time.
+        nobody: observes requests that reached no service.
+        log: the access log, if one is wanted.
+    """
+
+    def __init__(
+        self,
+        observe: Callable[[str, str], VersionObserver],
+        nobody: VersionObserver,
+        log: RequestLog | None,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.connections: set[DownstreamConnection] = set()
+        self.draining = False
+        self.idle_s = 75.0
+        self.runtime: Runtime
+        self._observe = observe
+        self._nobody = nobody
+        self._log = log
+        self._pools: dict[str, EndpointPool] = {}
+        self._servers: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idents = _idents()
+        self._trusted = TrustedProxies(())
+        self._upstream_s = 4.0
+        self._sweep: asyncio.TimerHandle = self.loop.call_later(SWEEP_S, self._sweep_pools)
+
+    def install(self, config: Config, snapshot: Snapshot) -> None:
+        """Serve from now on by ``snapshot``, and by what ``config`` says of this process.
+
+        Requests in hand finish on the revision they began with.
+
+        Raises:
+            ConfigError: nothing has changed.
+        """
+        router = make_router(config, snapshot)
+        pools: dict[str, EndpointPool] = {}
+        versions = []
+        for target in router.versions:
+            for name in target.endpoints:
+                pools[name] = pools.get(name) or self._pool(name)
+            versions.append(
+                VersionRuntime(
+                    target,
+                    [pools[name] for name in target.endpoints],
+                    self._observe(target.service, target.version),
+                    random.randrange(len(target.endpoints)),
+                )
+            )
+        self.runtime = Runtime(
+            revision=snapshot.revision,
+            router=router,
+            versions=versions,
+            nobody=self._nobody,
+            idents=self._idents,
+            spawn=self.spawn,
+            log=self._log,
+            debug=config.debug_header,
+        )
+        gone = [pool for name, pool in self._pools.items() if name not in pools]
+        self._pools = pools
+        self._trusted = TrustedProxies(config.trusted_proxies)
+        self.idle_s = config.keepalive.downstream_s
+        self._upstream_s = config.keepalive.upstream_s
+        for pool in gone:
+            pool.close()
+
+    async def listen(self, sockets: list[socket.socket]) -> None:
+        """Accept connections on bound sockets; owns them from now on."""
+        for sock in sockets:
+            make = self._downstream
+            if sock.family == socket.AF_UNIX:
+                server = await self.loop.create_unix_server(make, sock=sock, backlog=BACKLOG)
+            else:
+                server = await self.loop.create_server(make, sock=sock, backlog=BACKLOG)
+            self._servers.append(server)
+
+    async def drain(self, deadline_s: float) -> bool:
+        """Stop accepting, finish what is in hand, close.
+
+        Responses from now on say ``Connection: close``. Connections on which nothing was asked for
+        a second are closed.
+
+        Returns:
+            Whether everything was finished within ``deadline_s``; what was not is cut.
+        """
+        self.draining = True
+        for server in self._servers:
+            server.close()
+        end = self.loop.time() + deadline_s
+        while self.connections and (now := self.loop.time()) < end:
+            for connection in list(self.connections):
+                connection.close_if_idle(now - DRAIN_IDLE_S)
+            await asyncio.sleep(DRAIN_TICK_S)
+        clean = not self.connections
+        await self.close()
+        return clean
+
+    async def close(self) -> None:
+        """Cut everything."""
+        self._sweep.cancel()
+        for server in self._servers:
+            server.close()
+        for connection in list(self.connections):
+            connection.transport.abort()
+        for task in list(self._tasks):
+            task.cancel()
+        for pool in self._pools.values():
+            pool.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # lets connection_lost be called
+
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Run ``work``; whatever it raises is logged."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def hop(self, peer: str) -> Hop:
+        """What the requests of a client at ``peer`` are told."""
+        return Hop(peer, trusted=self._trusted.contains(peer))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            LOG.error("a request failed inside the proxy", exc_info=error)
+
+    def _downstream(self) -> DownstreamConnection:
+        return DownstreamConnection(self)
+
+    def _pool(self, name: str) -> EndpointPool:
+        return self._pools.get(name) or EndpointPool(parse_endpoint(name), name, self.loop)
+
+    def _sweep_pools(self) -> None:
+        for pool in self._pools.values():
+            pool.sweep(self._upstream_s)
+        self._sweep = self.loop.call_later(SWEEP_S, self._sweep_pools)
+
+
+def make_router(config: Config, snapshot: Snapshot) -> Router:
+    """The pure router of a snapshot, given this process's randomness.
+
+    Raises:
+        ConfigError: the snapshot contradicts itself.
+    """
+    return compile_router(
+        snapshot,
+        TrustedProxies(config.trusted_proxies),
+        draw_slot=partial(random.randrange, SLOTS),
+        new_id=partial(secrets.token_urlsafe, 16),
+    )
+
+
+def _idents() -> Iterator[bytes]:
+    """Request ids, unique over processes and restarts: 64 random bits, then a number."""
+    start = os.urandom(8).hex().encode()
+    return (b"%b-%x" % (start, number) for number in count(1))

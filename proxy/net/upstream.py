@@ -1,0 +1,229 @@
+"""Owns one connection to an endpoint: strict response heads, framing, back-pressure, deadline.
+
+It serves one exchange at a time and tells it what comes; it never decides what a client is sent.
+Bytes that come when nothing was asked, or behind a response, poison the connection: it is closed
+and they reach no one (response-queue poisoning).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from proxy.core.outcome import Outcome
+from proxy.http1.body import ChunkedFramer, CloseFramer, Framer, LengthFramer
+from proxy.http1.errors import BadResponse, ProtocolError
+from proxy.http1.grammar import HEAD_END, MAX_HEAD_BYTES
+from proxy.http1.response import Framing, ResponseHead, parse_response
+from proxy.net.deadline import Deadline
+
+if TYPE_CHECKING:
+    from proxy.net.exchange import Exchange
+    from proxy.net.pool import EndpointPool
+
+MAX_INFORMATIONAL = 8
+"""1xx heads in front of one response; more is a flood."""
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection to an endpoint.
+
+    Attributes:
+        exchange: whom it serves now; None while it is idle.
+        served: exchanges that were begun on it.
+        heard: a byte of the response in hand has come.
+    """
+
+    __slots__ = (
+        "_deadline", "_framer", "_informational", "_part", "_paused", "_reusable", "exchange",
+        "heard", "idle_since", "pool", "served", "transport",
+    )  # fmt: skip
+
+    def __init__(self, pool: EndpointPool, loop: asyncio.AbstractEventLoop) -> None:
+        self.pool = pool
+        self.exchange: Exchange | None = None
+        self.transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self.idle_since = 0.0
+        self.served = 0
+        self.heard = False
+        self._deadline = Deadline(loop, self._timed_out)
+        self._framer: Framer | None = None
+        self._part = bytearray()
+        self._informational = 0
+        self._reusable = True
+        self._paused = False
+
+    # From the exchange.
+
+    def begin(self, exchange: Exchange) -> None:
+        """Serve ``exchange`` from now on."""
+        self.exchange = exchange
+        self.served += 1
+        self.heard = False
+        self._informational = 0
+
+    def send(self, data: bytes) -> None:
+        """Pass bytes of the request on."""
+        self.transport.write(data)
+
+    def expect_within(self, delay_s: float) -> None:
+        """The endpoint must be heard of before ``delay_s`` are over."""
+        self._deadline.set(delay_s)
+
+    def pause(self) -> None:
+        """The client is slower than the endpoint."""
+        self._paused = True
+        self._deadline.clear()
+        self.transport.pause_reading()
+
+    def resume(self, delay_s: float) -> None:
+        """The client has caught up; the endpoint has ``delay_s`` for what comes next."""
+        self._paused = False
+        self._deadline.set(delay_s)
+        self.transport.resume_reading()
+
+    def release(self) -> None:
+        """The exchange is over on both sides: keep the connection if it is fit for another."""
+        self.exchange = None
+        self._framer = None
+        self._deadline.clear()
+        if self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+        if self._reusable and not self.transport.is_closing():
+            self.pool.give_back(self)
+        else:
+            self.transport.abort()
+
+    def discard(self) -> None:
+        """Close without a word to the exchange."""
+        self.exchange = None
+        self.transport.abort()
+
+    # From the event loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Opened."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.pool.open.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """A piece of a response."""
+        exchange = self.exchange
+        if exchange is None:
+            self.pool.forget(self)
+            self.transport.abort()
+            return
+        self.heard = True
+        try:
+            if self._framer is not None:
+                self._body(exchange, self._framer, data)
+            else:
+                self._head(exchange, data)
+        except ProtocolError:
+            self._fail(Outcome.BAD_RESPONSE)
+
+    def eof_received(self) -> bool:
+        """The endpoint sends no more; what that means is decided when the connection is lost."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Closed by either side."""
+        self._deadline.close()
+        self.pool.forget(self)
+        exchange = self.exchange
+        if exchange is None:
+            return
+        self.exchange = None
+        if isinstance(self._framer, CloseFramer) and exc is None:
+            exchange.on_body(b"", done=True, trailers=b"")
+        else:
+            exchange.on_failure(Outcome.RESET)
+
+    def pause_writing(self) -> None:
+        """The endpoint is slower than the client."""
+        if self.exchange is not None:
+            self.exchange.on_upstream_full()
+
+    def resume_writing(self) -> None:
+        """The endpoint has caught up."""
+        if self.exchange is not None:
+            self.exchange.on_upstream_drained()
+
+    # Within.
+
+    def _head(self, exchange: Exchange, data: bytes) -> None:
+        if self._part:
+            self._part += data
+            data = bytes(self._part)
+            self._part.clear()
+        while True:
+            end = data.find(HEAD_END)
+            if end < 0:
+                if len(data) > MAX_HEAD_BYTES:
+                    raise BadResponse("The head is too long.")
+                self._part += data
+                return
+            if end > MAX_HEAD_BYTES:
+                raise BadResponse("The head is too long.")
+            head = parse_response(data[: end + 4], exchange.method)
+            data = data[end + 4 :]
+            if head.status >= 200:
+                break
+            self._informational += 1
+            if head.status == 101 or self._informational > MAX_INFORMATIONAL:
+                raise BadResponse("Switching was not asked for, or 1xx heads without an end.")
+            exchange.on_informational(head)
+            if not data:
+                return
+        self._final(exchange, head, data)
+
+    def _final(self, exchange: Exchange, head: ResponseHead, data: bytes) -> None:
+        self._reusable = head.reusable
+        framing = head.framing
+        framer: Framer
+        if framing is Framing.LENGTH:
+            if len(data) == head.length:  # the whole of it in one read: no framer needed
+                self._deadline.clear()
+                exchange.on_response(head, data, done=True, trailers=b"")
+                return
+            framer = LengthFramer(head.length)
+        elif framing is Framing.CHUNKED:
+            framer = ChunkedFramer()
+        elif framing is Framing.CLOSE:
+            framer = CloseFramer()
+        else:
+            framer = LengthFramer(0)
+        self._framer = framer
+        payload, rest = framer.feed(data)
+        if rest is None:
+            exchange.on_response(head, payload, done=False, trailers=b"")
+            if self.exchange is exchange and not exchange.paused:
+                self._deadline.set(exchange.idle_s)
+        else:
+            self._done(rest)
+            exchange.on_response(head, payload, done=True, trailers=framer.trailers)
+
+    def _body(self, exchange: Exchange, framer: Framer, data: bytes) -> None:
+        payload, rest = framer.feed(data)
+        if rest is None:
+            exchange.on_body(payload, done=False, trailers=b"")
+            if self.exchange is exchange and not exchange.paused:
+                self._deadline.set(exchange.idle_s)
+        else:
+            self._done(rest)
+            exchange.on_body(payload, done=True, trailers=framer.trailers)
+
+    def _done(self, rest: bytes) -> None:
+        self._deadline.clear()
+        if rest:
+            self._reusable = False
+
+    def _timed_out(self) -> None:
+        self._fail(Outcome.RESPONSE_TIMEOUT)
+
+    def _fail(self, outcome: Outcome) -> None:
+        exchange, self.exchange = self.exchange, None
+        self.transport.abort()
+        if exchange is not None:
+            exchange.on_failure(outcome)
