@@ -1,0 +1,200 @@
+"""Owns the Prometheus metrics: names, labels, help texts. The only importer of prometheus_client.
+
+Reads a ``ProxyState`` at scrape time and never counts anything itself. Every label value is
+bounded: names from the configuration, standard methods, status codes, our own enumerations.
+``docs/metrics.md`` lists what is here; a test holds the two together.
+
+Source: design/product.md ("Measured by Prometheus names").
+"""
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from proxy.model.wire import Counts, VersionCounts
+from proxy.telemetry.histogram import COARSE_EDGES, fold
+
+_LES = (*map(floatToGoString, COARSE_EDGES), "+Inf")
+_BY_VERSION = ("service", "version")
+
+
+class ProxyState(msgspec.Struct, frozen=True):
+    """All that a scrape tells, at one moment."""
+
+    counts: Counts
+    """Over all workers, those of the past included (``metrics.FleetCounts``)."""
+    revision: int
+    """In force now."""
+    release: str
+    """The proxy's own software version."""
+    rejected: int = 0
+    """Configurations refused since the start, from the file or the control plane."""
+    control_connected: bool | None = None
+    """None where no control plane is configured."""
+    shares: dict[tuple[str, str], float] = {}
+    """Share in force (0–1) by service and version."""
+    worker_restarts: int = 0
+    """Workers started in place of one that died."""
+
+
+class SplitwayCollector(Collector):
+    """Hands ``ProxyState`` to prometheus_client as metric families."""
+
+    def __init__(self, state: Callable[[], ProxyState]) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family, from one look at the state."""
+        state = self._state()
+        versions = state.counts.versions
+        yield _requests(versions)
+        yield _durations(versions)
+        yield _attempts(versions)
+        yield _in_flight(versions)
+        yield from _bytes(versions)
+        yield _assignments(versions)
+        yield _weights(state.shares)
+        yield from _process_wide(state)
+
+
+def render(state: ProxyState, accept: str) -> tuple[bytes, str]:
+    """The exposition of a state.
+
+    Args:
+        state: what to expose.
+        accept: the scraper's Accept header; OpenMetrics is sent to who asks for it.
+
+    Returns:
+        The body and its content type.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(SplitwayCollector(lambda: state))
+    ProcessCollector(registry=registry)
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
+
+
+def _requests(versions: tuple[VersionCounts, ...]) -> Metric:
+    family = CounterMetricFamily(
+        "splitway_requests",
+        "Requests finished, by what the client was sent; code 499: the client left before.",
+        labels=(*_BY_VERSION, "method", "code"),
+    )
+    for of in versions:
+        for key, count in of.requests.items():
+            method, _, code = key.partition(" ")
+            family.add_metric((of.service, of.version, method, code), count)
+    return family
+
+
+def _durations(versions: tuple[VersionCounts, ...]) -> Metric:
+    family = HistogramMetricFamily(
+        "splitway_request_duration_seconds",
+        "From the request's head to the last byte of its response.",
+        labels=_BY_VERSION,
+    )
+    for of in versions:
+        buckets = list(zip(_LES, fold(of.latency), strict=True))
+        family.add_metric((of.service, of.version), buckets, of.latency_sum_s)
+    return family
+
+
+def _attempts(versions: tuple[VersionCounts, ...]) -> Metric:
+    family = CounterMetricFamily(
+        "splitway_upstream_attempts",
+        "Tries against endpoints, by what came of them.",
+        labels=(*_BY_VERSION, "outcome"),
+    )
+    for of in versions:
+        for outcome, count in of.attempts.items():
+            family.add_metric((of.service, of.version, outcome), count)
+    return family
+
+
+def _assignments(versions: tuple[VersionCounts, ...]) -> Metric:
+    family = CounterMetricFamily(
+        "splitway_assignments",
+        "Requests given to a version, by the source that decided.",
+        labels=(*_BY_VERSION, "source"),
+    )
+    for of in versions:
+        for source, count in of.assignments.items():
+            family.add_metric((of.service, of.version, source), count)
+    return family
+
+
+def _in_flight(versions: tuple[VersionCounts, ...]) -> Metric:
+    family = GaugeMetricFamily(
+        "splitway_requests_in_flight", "Requests started and not finished.", labels=_BY_VERSION
+    )
+    for of in versions:
+        family.add_metric((of.service, of.version), of.in_flight)
+    return family
+
+
+def _bytes(versions: tuple[VersionCounts, ...]) -> Iterator[Metric]:
+    received = CounterMetricFamily(
+        "splitway_request_bytes", "Bytes of request bodies from clients.", labels=_BY_VERSION
+    )
+    sent = CounterMetricFamily(
+        "splitway_response_bytes", "Bytes of response bodies to clients.", labels=_BY_VERSION
+    )
+    for of in versions:
+        received.add_metric((of.service, of.version), of.request_bytes)
+        sent.add_metric((of.service, of.version), of.response_bytes)
+    yield received
+    yield sent
+
+
+def _weights(shares: dict[tuple[str, str], float]) -> Metric:
+    family = GaugeMetricFamily(
+        "splitway_split_weight", "Share of the users in force, 0 to 1.", labels=_BY_VERSION
+    )
+    for key in sorted(shares):
+        family.add_metric(key, shares[key])
+    return family
+
+
+def _process_wide(state: ProxyState) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "splitway_config_revision", "Revision of the snapshot in force.", value=state.revision
+    )
+    yield CounterMetricFamily(
+        "splitway_config_rejected",
+        "Configurations refused, from the file or the control plane.",
+        value=state.rejected,
+    )
+    if state.control_connected is not None:
+        yield GaugeMetricFamily(
+            "splitway_control_connected",
+            "1 while the control stream is up; absent without a control plane.",
+            value=int(state.control_connected),
+        )
+    yield GaugeMetricFamily(
+        "splitway_connections", "Connections of clients, open now.", value=state.counts.connections
+    )
+    yield CounterMetricFamily(
+        "splitway_worker_restarts",
+        "Workers started in place of one that died.",
+        value=state.worker_restarts,
+    )
+    yield CounterMetricFamily(
+        "splitway_access_log_dropped",
+        "Access log lines dropped: reader too slow, or the disk refused them.",
+        value=state.counts.log_dropped,
+    )
+    build = GaugeMetricFamily(
+        "splitway_build_info", "Always 1; the release is in the label.", labels=("version",)
+    )
+    build.add_metric((state.release,), 1)
+    yield build

@@ -1,0 +1,213 @@
+"""Owns what one process counts, and the sums over processes. Never exposes them (``exposition``).
+
+Each version has one ``VersionCounters`` for the life of the process, whatever snapshots come and
+go, so that no figure but a gauge ever falls. Counting is plain attribute, list and dict work: it
+runs twice or more in every request. The rest of the module turns counters into ``wire.Counts`` and
+adds those up; a worker that died stays in the sum with the last figures it told.
+
+Source: design/performance.md ("Count into plain lists") and design/reliability.md row 13.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+
+from proxy.model.wire import Counts, VersionCounts
+from proxy.telemetry.histogram import BUCKETS, EDGES
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
+OTHER = "OTHER"
+"""The label of every method that is not standard: clients choose those, and labels are bounded."""
+LOWEST_CODE, HIGHEST_CODE = 100, 599
+"""RFC 9110 §15: anything outside is not a status code; it is counted as ``OTHER`` too."""
+
+
+class VersionCounters:
+    """Counts one version's requests (``proxy.net.observer.VersionObserver``)."""
+
+    __slots__ = (
+        "_assignments",
+        "_attempts",
+        "_codes",
+        "_in_flight",
+        "_latency",
+        "_other_codes",
+        "_request_bytes",
+        "_response_bytes",
+        "_seconds",
+        "service",
+        "version",
+    )
+
+    def __init__(self, service: str, version: str) -> None:
+        self.service = service
+        self.version = version
+        self._other_codes: dict[int, int] = {}
+        self._codes: dict[str, dict[int, int]] = {method: {} for method in METHODS}
+        self._latency = [0] * BUCKETS
+        self._seconds = 0.0
+        self._attempts: dict[str, int] = {}
+        self._assignments: dict[str, int] = {}
+        self._in_flight = 0
+        self._request_bytes = 0
+        self._response_bytes = 0
+
+    def started(self, source: str) -> None:
+        """A request was given to this version by ``source``."""
+        self._in_flight += 1
+        try:
+            self._assignments[source] += 1
+        except KeyError:
+            self._assignments[source] = 1
+
+    def attempted(self, outcome: str) -> None:
+        """One try against an endpoint ended with ``outcome``."""
+        try:
+            self._attempts[outcome] += 1
+        except KeyError:
+            self._attempts[outcome] = 1
+
+    def finished(
+        self, method: str, status: int, seconds: float, request_bytes: int, response_bytes: int
+    ) -> None:
+        """A started request is over."""
+        self._in_flight -= 1
+        codes = self._codes.get(method, self._other_codes)
+        try:
+            codes[status] += 1
+        except KeyError:
+            codes[status] = 1
+        # histogram.bucket, without the call.
+        self._latency[bisect_left(EDGES, seconds)] += 1
+        self._seconds += seconds
+        self._request_bytes += request_bytes
+        self._response_bytes += response_bytes
+
+    def counts(self) -> VersionCounts:
+        """The figures so far, detached from the counters."""
+        return VersionCounts(
+            service=self.service,
+            version=self.version,
+            requests=self._requests(),
+            latency={i: count for i, count in enumerate(self._latency) if count},
+            latency_sum_s=self._seconds,
+            # str() takes the plain text out of an Outcome: a key on the wire is a str and no more.
+            attempts={str(outcome): count for outcome, count in self._attempts.items()},
+            # Requests that reached no service were assigned by nobody.
+            assignments={str(source): n for source, n in self._assignments.items() if source},
+            in_flight=self._in_flight,
+            request_bytes=self._request_bytes,
+            response_bytes=self._response_bytes,
+        )
+
+    def _requests(self) -> dict[str, int]:
+        requests: dict[str, int] = {}
+        for method, codes in (*self._codes.items(), (OTHER, self._other_codes)):
+            for code, count in codes.items():
+                known = LOWEST_CODE <= code <= HIGHEST_CODE
+                key = f"{method} {code if known else OTHER}"
+                requests[key] = requests.get(key, 0) + count
+        return requests
+
+
+class Registry:
+    """Every version's counters in one process. Nothing is ever taken out."""
+
+    def __init__(self) -> None:
+        self.unrouted = VersionCounters("", "")
+        """For requests that reached no service: refused heads, no route, no endpoint to ask."""
+        self._versions: dict[tuple[str, str], VersionCounters] = {}
+
+    def version(self, service: str, version: str) -> VersionCounters:
+        """The counters of a version: the same ones each time it is asked for."""
+        key = (service, version)
+        counters = self._versions.get(key)
+        if counters is None:
+            counters = self._versions[key] = VersionCounters(service, version)
+        return counters
+
+    def counts(self, *, connections: int = 0, log_dropped: int = 0) -> Counts:
+        """Everything counted in this process so far.
+
+        Args:
+            connections: clients' connections open now.
+            log_dropped: access log lines dropped so far.
+        """
+        every = (self.unrouted, *self._versions.values())
+        return Counts(
+            versions=tuple(counters.counts() for counters in every),
+            connections=connections,
+            log_dropped=log_dropped,
+        )
+
+
+def merge(parts: Iterable[Counts]) -> Counts:
+    """The sum of several processes' counts, versions in the order of their names."""
+    parts = tuple(parts)
+    sums: dict[tuple[str, str], VersionCounts] = {}
+    for part in parts:
+        for counts in part.versions:
+            key = (counts.service, counts.version)
+            if key not in sums:
+                sums[key] = VersionCounts(*key)
+            _add(sums[key], counts)
+    return Counts(
+        versions=tuple(sums[key] for key in sorted(sums)),
+        connections=sum(part.connections for part in parts),
+        log_dropped=sum(part.log_dropped for part in parts),
+    )
+
+
+def _add(total: VersionCounts, part: VersionCounts) -> None:
+    for key, count in part.requests.items():
+        total.requests[key] = total.requests.get(key, 0) + count
+    for bucket, count in part.latency.items():
+        total.latency[bucket] = total.latency.get(bucket, 0) + count
+    for outcome, count in part.attempts.items():
+        total.attempts[outcome] = total.attempts.get(outcome, 0) + count
+    for source, count in part.assignments.items():
+        total.assignments[source] = total.assignments.get(source, 0) + count
+    total.latency_sum_s += part.latency_sum_s
+    total.in_flight += part.in_flight
+    total.request_bytes += part.request_bytes
+    total.response_bytes += part.response_bytes
+
+
+def what_remains(counts: Counts) -> Counts:
+    """What a dead process leaves behind: all it counted, but nothing that was open."""
+    kept = merge([counts])
+    for version in kept.versions:
+        version.in_flight = 0
+    return Counts(versions=kept.versions, log_dropped=kept.log_dropped)
+
+
+class FleetCounts:
+    """The sum over a supervisor's workers; never goes back when one is respawned.
+
+    Call ``joined`` when a worker starts, ``told`` with each of its ``Counts``, ``left`` when it is
+    dead. An id may be used again (a slot's number, a pid): ``joined`` parts the lives.
+    """
+
+    def __init__(self) -> None:
+        self._latest: dict[int, Counts] = {}
+        self._retained = Counts(versions=())
+
+    def joined(self, worker: int) -> None:
+        """A worker has started from zero."""
+        self.left(worker)
+        self._latest[worker] = Counts(versions=())
+
+    def told(self, worker: int, counts: Counts) -> None:
+        """A worker's counts since it started. From one that has left it is ignored: what it left
+        behind is in the sum already."""
+        if worker in self._latest:
+            self._latest[worker] = counts
+
+    def left(self, worker: int) -> None:
+        """A worker is dead."""
+        last = self._latest.pop(worker, None)
+        if last is not None:
+            self._retained = merge([self._retained, what_remains(last)])
+
+    def total(self) -> Counts:
+        """The sum over the living and the dead."""
+        return merge([self._retained, *self._latest.values()])
