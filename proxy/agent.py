@@ -1,0 +1,263 @@
+"""Owns which configuration is in force, and telling it: to the workers, and on the admin port.
+
+There is one agent a proxy, however many workers. Its sources are the file, the control plane, and
+the last good snapshot on disk. The file always says what the process itself needs; services and
+routes come from the control plane once it has sent some, and from the file until then. A
+configuration is in force when every worker serves by it, or is refused whole.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, Protocol
+
+import msgspec
+from aiohttp import web
+
+from proxy import __version__
+from proxy.admin import Running, build_admin
+from proxy.core.router import Router
+from proxy.model.address import parse_bind
+from proxy.model.config import Config, traffic_of
+from proxy.model.errors import ConfigError, Problem
+from proxy.model.parse import parse_config
+from proxy.model.wire import Counts, Hello, Snapshot
+from proxy.net.listener import bind, bound_name, release
+from proxy.net.plane import make_router
+from proxy.sync.file import FileWatch
+from proxy.sync.state import StateFile
+from proxy.sync.stream import ControlStream
+from proxy.telemetry.exposition import ProxyState
+
+LOG = logging.getLogger("splitway.agent")
+
+FIXED = ("listeners", "admin", "control", "access_log")
+"""What a running process cannot change: sockets, identities and files it has opened."""
+
+Source = Literal["file", "control", "state"]
+
+
+class Workers(Protocol):
+    """One worker or several: who carries the traffic."""
+
+    @property
+    def restarts(self) -> int:
+        """How often a worker was started in place of one that died."""
+
+    async def install(self, config: Config, snapshot: Snapshot) -> tuple[Problem, ...]:
+        """Serve by ``snapshot`` from now on. Returns why not, if it is refused."""
+
+    async def counts(self) -> Counts:
+        """What all workers, past ones too, have counted."""
+
+    async def reopen_log(self) -> None:
+        """Open the access log anew."""
+
+    async def drain(self, deadline_s: float) -> bool:
+        """Finish and end. Returns whether nothing had to be cut."""
+
+
+def first_snapshot(config: Config) -> tuple[Snapshot, Source]:
+    """What to begin with: the last good snapshot of the control plane, else the file."""
+    if config.control is not None:
+        kept = StateFile(Path(config.control.state_file)).read()
+        if kept is not None:
+            return kept, "state"
+    return Snapshot(revision=1, traffic=traffic_of(config)), "file"
+
+
+class Agent:
+    """The one who decides what is in force (``proxy.admin.AdminState``).
+
+    Args:
+        path, text: the configuration file and what was read from it.
+        config: the text, parsed.
+        snapshot, source: what the workers serve by already.
+        leave: begins to end the process.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        text: str,
+        config: Config,
+        snapshot: Snapshot,
+        source: Source,
+        workers: Workers,
+        leave: Callable[[], None],
+    ) -> None:
+        self._path = path
+        self._config = config
+        self._snapshot = snapshot
+        self._source: Source = source
+        self._workers = workers
+        self._leave = leave
+        self._leaving = False
+        self._rejected = 0
+        self._instance = f"{socket.gethostname()[:64]}-{os.urandom(4).hex()}"
+        self._changing = asyncio.Lock()
+        self._router: Router | None = None
+        self._watch = FileWatch(path, text, self.take_file)
+        self._watching: asyncio.Task[None] | None = None
+        self._runner: web.AppRunner | None = None
+        self._stream: ControlStream | None = None
+        self._state: StateFile | None = None
+        if (control := config.control) is not None:
+            self._state = StateFile(Path(control.state_file))
+            self._stream = ControlStream(
+                control.url, control.token_file, self._hello, self.take_control
+            )
+
+    async def start(self) -> str:
+        """Serve the admin port, watch the file, follow the control plane.
+
+        Returns:
+            The admin address as bound.
+
+        Raises:
+            OSError: the admin address cannot be bound.
+        """
+        sock = bind(parse_bind(self._config.admin.bind))[0]
+        runner = web.AppRunner(
+            build_admin(self, self._config.admin.bind), access_log=None, handle_signals=False
+        )
+        await runner.setup()
+        await web.SockSite(runner, sock).start()
+        self._runner = runner
+        self._watching = asyncio.create_task(self._watch.run(), name="file watch")
+        if self._stream is not None:
+            self._stream.start()
+        return bound_name(sock)
+
+    async def stop(self) -> None:
+        """Let go of everything that ``start`` began."""
+        if self._stream is not None:
+            await self._stream.stop()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        if self._runner is not None:
+            await self._runner.cleanup()
+            release(parse_bind(self._config.admin.bind))
+
+    async def hang_up(self) -> None:
+        """SIGHUP: read the file again, and open the access log anew."""
+        self._watch.reload_now()
+        await self._workers.reopen_log()
+
+    async def leave(self, *, grace: bool) -> bool:
+        """Drain: not ready, then still accepting for a moment, then finish what is in hand.
+
+        Args:
+            grace: whether load balancers need time to notice (not after Ctrl-C).
+
+        Returns:
+            Whether nothing had to be cut.
+        """
+        self._leaving = True
+        drain = self._config.drain
+        grace_s = min(drain.grace_s, drain.deadline_s) if grace else 0.0
+        LOG.info("leaving: accepting for %g s more, gone within %g s", grace_s, drain.deadline_s)
+        await asyncio.sleep(grace_s)
+        return await self._workers.drain(drain.deadline_s - grace_s)
+
+    # Changes, one at a time.
+
+    async def take_file(self, text: str) -> None:
+        """The file has a new text: put it into force, or say what is wrong and keep the old."""
+        async with self._changing:
+            try:
+                config = parse_config(text, file=str(self._path), env=os.environ)
+            except ConfigError as error:
+                self._refuse(error.problems)
+                return
+            fixed = [name for name in FIXED if getattr(config, name) != getattr(self._config, name)]
+            if fixed:
+                message = "cannot change while the proxy runs; restart it"
+                self._refuse([Problem(name, message, file=str(self._path)) for name in fixed])
+                return
+            snapshot = self._snapshot
+            if self._source == "file":
+                snapshot = Snapshot(snapshot.revision + 1, traffic_of(config))
+            elif traffic_of(config) != traffic_of(self._config):
+                LOG.warning(
+                    "services and routes of the file wait: the control plane's are in force"
+                )
+            if problems := await self._workers.install(config, snapshot):
+                self._refuse(problems)
+                return
+            self._put(config, snapshot, self._source)
+
+    async def take_control(self, snapshot: Snapshot) -> tuple[Problem, ...]:
+        """The control plane has sent a snapshot. Returns why it is refused, or nothing."""
+        async with self._changing:
+            if problems := await self._workers.install(self._config, snapshot):
+                self._refuse(problems)
+                return problems
+            self._put(self._config, snapshot, "control")
+        if self._state is not None:
+            await self._state.write(snapshot)
+        return ()
+
+    def _put(self, config: Config, snapshot: Snapshot, source: Source) -> None:
+        self._config = config
+        self._snapshot = snapshot
+        self._source = source
+        self._router = None
+        LOG.info("revision %d is in force (%s)", snapshot.revision, source)
+
+    def _refuse(self, problems: Sequence[Problem]) -> None:
+        self._rejected += 1
+        LOG.error("configuration refused, the running one stays: %s", "; ".join(map(str, problems)))
+
+    def _hello(self) -> Hello:
+        held = self._source != "file"
+        return Hello(
+            instance=self._instance,
+            release=__version__,
+            store=self._snapshot.store if held else "",
+            revision=self._snapshot.revision if held else 0,
+        )
+
+    # What the admin port tells.
+
+    async def proxy_state(self) -> ProxyState:
+        """See ``AdminState``."""
+        return ProxyState(
+            counts=await self._workers.counts(),
+            revision=self._snapshot.revision,
+            release=__version__,
+            rejected=self._rejected,
+            control_connected=None if self._stream is None else self._stream.connected,
+            shares={(t.service, t.version): t.share for t in self.router().versions},
+            worker_restarts=self._workers.restarts,
+        )
+
+    def running(self) -> Running:
+        """See ``AdminState``."""
+        traffic = self._snapshot.traffic
+        config = msgspec.structs.replace(
+            self._config, services=traffic.services, routes=traffic.routes
+        )
+        return Running(config, self._snapshot.revision, self._snapshot.store, self._source)
+
+    def readiness(self) -> tuple[bool, str]:
+        """See ``AdminState``."""
+        if self._leaving:
+            return False, "leaving"
+        if not self._snapshot.traffic.routes:
+            return False, "no routes yet: neither the file nor the control plane has any"
+        return True, f"revision {self._snapshot.revision} from {self._source}"
+
+    def router(self) -> Router:
+        """See ``AdminState``; made when it is first asked for."""
+        if self._router is None:
+            self._router = make_router(self._config, self._snapshot)
+        return self._router
+
+    def drain(self) -> None:
+        """See ``AdminState``."""
+        self._leave()

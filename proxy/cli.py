@@ -1,0 +1,179 @@
+"""Owns the command ``splitway-proxy``: arguments, the file, which processes carry the traffic."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import uvloop
+
+from proxy import __version__
+from proxy.agent import Agent, Workers, first_snapshot
+from proxy.fleet import Fleet
+from proxy.model.address import parse_bind
+from proxy.model.config import Config
+from proxy.model.errors import ConfigError
+from proxy.model.parse import parse_config
+from proxy.net.listener import bind, bound_name, release
+from proxy.supervisor.cpu import usable_cpus
+from proxy.worker import Worker
+
+LOG = logging.getLogger("splitway")
+
+WRONG = 2
+"""Exit status for arguments, a file or an address that cannot be used."""
+START_S = 30.0
+MAX_WORKERS = 256
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run ``splitway-proxy``; exits 0 when it was told to leave, 1 or 2 when it could not serve."""
+    options = _parse_arguments(arguments)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    path = Path(options.config)
+    try:
+        text = path.read_bytes().decode()
+        config = parse_config(text, file=str(path), env=os.environ)
+    except (OSError, UnicodeDecodeError) as error:
+        sys.exit(_said(f"splitway-proxy: {path}: cannot be read: {_reason(error)}"))
+    except ConfigError as error:
+        sys.exit(_said(*map(str, error.problems)))
+    if options.check:
+        sys.stdout.write(f"{path}: ok\n")
+        sys.exit(0)
+    workers = options.workers or usable_cpus()
+    try:
+        status = uvloop.run(_serve(path, text, config, workers))
+    except OSError as error:
+        status = _said(f"splitway-proxy: {_reason(error)}")
+    sys.exit(status)
+
+
+def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="splitway-proxy", description="Splits HTTP traffic between versions, per user."
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="the configuration (YAML)")
+    parser.add_argument(
+        "--workers",
+        type=_worker_count,
+        metavar="N",
+        help="processes that carry traffic; as many as there are CPUs to use by default",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="print every problem of the file and start nothing"
+    )
+    parser.add_argument("--version", action="version", version=f"splitway-proxy {__version__}")
+    return parser.parse_args(arguments)
+
+
+def _worker_count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_WORKERS:
+        raise argparse.ArgumentTypeError(f"must be a number from 1 to {MAX_WORKERS}")
+    return int(text)
+
+
+async def _serve(path: Path, text: str, config: Config, count: int) -> int:
+    loop = asyncio.get_running_loop()
+    signals = _Signals(loop)
+    snapshot, source = first_snapshot(config)
+    listeners = _bind(config, count)
+    names = [bound_name(sockets[0]) for sockets in listeners]
+    workers: Workers
+    if count == 1:
+        worker = workers = Worker(config)
+        if problems := await worker.install(config, snapshot):
+            return _said(*map(str, problems))
+        await worker.listen([sockets[0] for sockets in listeners])
+    else:
+        places = [[sockets[place] for sockets in listeners] for place in range(count)]
+        fleet = workers = Fleet(places, config, snapshot)
+        if not await fleet.start(START_S):
+            await fleet.drain(0.0)
+            return _said(f"splitway-proxy: the workers did not start within {START_S:g} s")
+    agent = Agent(path, text, config, snapshot, source, workers, signals.drain)
+    admin = await agent.start()
+    loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.ensure_future(agent.hang_up()))
+    served = ", ".join(names)
+    sys.stdout.write(
+        f"splitway-proxy {__version__}: serving on {served}; admin on {admin}; workers: {count}\n"
+    )
+    sys.stdout.flush()
+    await signals.leaving.wait()
+    clean = await _leave(agent, workers, signals)
+    await agent.stop()
+    for listener in config.listeners:
+        release(parse_bind(listener.bind))
+    LOG.info("gone, %s", "nothing was cut" if clean else "some requests were cut")
+    return 0
+
+
+class _Signals:
+    """What the operator has asked for: SIGTERM leaves with the grace, Ctrl-C at once; a second
+    signal cuts what is still open."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.leaving = asyncio.Event()
+        self.hurried = asyncio.Event()
+        self.grace = True
+        loop.add_signal_handler(signal.SIGTERM, self.leave)
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+
+    def leave(self) -> None:
+        """Leave; asked again, cut."""
+        if self.leaving.is_set():
+            self.hurried.set()
+        self.leaving.set()
+
+    def drain(self) -> None:
+        """Leave with the grace; asked again, nothing more."""
+        self.leaving.set()
+
+    def _interrupt(self) -> None:
+        if not self.leaving.is_set():
+            self.grace = False
+        self.leave()
+
+
+async def _leave(agent: Agent, workers: Workers, signals: _Signals) -> bool:
+    """Drain, until everything is finished or a second signal comes."""
+    draining = asyncio.ensure_future(agent.leave(grace=signals.grace))
+    hurry = asyncio.ensure_future(signals.hurried.wait())
+    await asyncio.wait((draining, hurry), return_when=asyncio.FIRST_COMPLETED)
+    hurry.cancel()
+    if not draining.done():
+        draining.cancel()
+        await asyncio.gather(draining, return_exceptions=True)
+        return await workers.drain(0.0)
+    return draining.result()
+
+
+def _bind(config: Config, count: int) -> list[list[socket.socket]]:
+    """Each listener's sockets, one a worker."""
+    bound: list[list[socket.socket]] = []
+    for listener in config.listeners:
+        try:
+            bound.append(bind(parse_bind(listener.bind), count))
+        except OSError as error:
+            for sock in (sock for sockets in bound for sock in sockets):
+                sock.close()
+            raise OSError(f"listener {listener.name}: {listener.bind}: {_reason(error)}") from error
+    return bound
+
+
+def _said(*lines: str) -> int:
+    sys.stderr.write("\n".join(lines) + "\n")
+    return WRONG
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    return getattr(error, "strerror", None) or str(error)
