@@ -1,0 +1,54 @@
+# Everything runs in .venv, made with PYTHON and pip alone. A target installs what it needs when
+# pyproject.toml is newer than its stamp; after that it starts at once.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format clean
+
+help:  ## This list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+
+demo: $(VENV)/.stamp-demo  ## Two versions, proxy, control plane, load; weights move live (DEMO_SECONDS=60: ends by itself)
+	@$(BIN)/python -m loadtests.demo
+
+test: $(VENV)/.stamp-dev  ## Every test, with coverage (PYTEST_ARGS adds arguments)
+	@$(BIN)/python -m pytest --cov $(PYTEST_ARGS)
+
+lint: $(VENV)/.stamp-dev  ## Format, lint, types, import rules, Dockerfile
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+
+format: $(VENV)/.stamp-dev  ## Format the sources and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## Remove the environment, caches and demo runs
+	rm -rf $(VENV) run .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
+
+# --group came with pip 25.1.
+$(VENV)/.stamp-pip:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
+	@echo "making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.stamp-demo: pyproject.toml $(VENV)/.stamp-pip
+	@echo "installing what the demo needs ..."
+	@$(PIP) install --editable '.[control]' --group load
+	@touch $@
+
+$(VENV)/.stamp-dev: pyproject.toml $(VENV)/.stamp-pip
+	@echo "installing what development needs ..."
+	@$(PIP) install --editable '.[control]' --group test --group lint --group load
+	@touch $@
