@@ -20,12 +20,11 @@ from aiohttp import web
 from proxy import __version__
 from proxy.admin import Running, build_admin
 from proxy.core.router import Router
-from proxy.model.address import parse_bind
 from proxy.model.config import Config, traffic_of
 from proxy.model.errors import ConfigError, Problem
 from proxy.model.parse import parse_config
 from proxy.model.wire import Counts, Hello, Snapshot
-from proxy.net.listener import bind, bound_name, release
+from proxy.net.listener import release
 from proxy.net.plane import make_router
 from proxy.sync.file import FileWatch
 from proxy.sync.state import StateFile
@@ -111,26 +110,17 @@ class Agent:
                 control.url, control.token_file, self._hello, self.take_control
             )
 
-    async def start(self) -> str:
-        """Serve the admin port, watch the file, follow the control plane.
-
-        Returns:
-            The admin address as bound.
-
-        Raises:
-            OSError: the admin address cannot be bound.
-        """
-        sock = bind(parse_bind(self._config.admin.bind))[0]
+    async def start(self, admin: socket.socket) -> None:
+        """Serve the admin port on a bound socket, watch the file, follow the control plane."""
         runner = web.AppRunner(
             build_admin(self, self._config.admin.bind), access_log=None, handle_signals=False
         )
         await runner.setup()
-        await web.SockSite(runner, sock).start()
+        await web.SockSite(runner, admin).start()
         self._runner = runner
         self._watching = asyncio.create_task(self._watch.run(), name="file watch")
         if self._stream is not None:
             self._stream.start()
-        return bound_name(sock)
 
     async def stop(self) -> None:
         """Let go of everything that ``start`` began."""
@@ -141,7 +131,7 @@ class Agent:
             await asyncio.gather(self._watching, return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
-            release(parse_bind(self._config.admin.bind))
+            release(self._config.admin.bind)
 
     async def hang_up(self) -> None:
         """SIGHUP: read the file again, and open the access log anew."""

@@ -15,7 +15,6 @@ import uvloop
 from proxy import __version__
 from proxy.agent import Agent, Workers, first_snapshot
 from proxy.fleet import Fleet
-from proxy.model.address import parse_bind
 from proxy.model.config import Config
 from proxy.model.errors import ConfigError
 from proxy.model.parse import parse_config
@@ -84,8 +83,9 @@ async def _serve(path: Path, text: str, config: Config, count: int) -> int:
     loop = asyncio.get_running_loop()
     signals = _Signals(loop)
     snapshot, source = first_snapshot(config)
-    listeners = _bind(config, count)
-    names = [bound_name(sockets[0]) for sockets in listeners]
+    *listeners, [admin] = _bind(config, count)
+    served = ", ".join(bound_name(sockets[0]) for sockets in listeners)
+    served += f"; admin on {bound_name(admin)}; workers: {count}"
     workers: Workers
     if count == 1:
         worker = workers = Worker(config)
@@ -99,18 +99,15 @@ async def _serve(path: Path, text: str, config: Config, count: int) -> int:
             await fleet.drain(0.0)
             return _said(f"splitway-proxy: the workers did not start within {START_S:g} s")
     agent = Agent(path, text, config, snapshot, source, workers, signals.drain)
-    admin = await agent.start()
+    await agent.start(admin)
     loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.ensure_future(agent.hang_up()))
-    served = ", ".join(names)
-    sys.stdout.write(
-        f"splitway-proxy {__version__}: serving on {served}; admin on {admin}; workers: {count}\n"
-    )
+    sys.stdout.write(f"splitway-proxy {__version__}: serving on {served}\n")
     sys.stdout.flush()
     await signals.leaving.wait()
     clean = await _leave(agent, workers, signals)
     await agent.stop()
     for listener in config.listeners:
-        release(parse_bind(listener.bind))
+        release(listener.bind)
     LOG.info("gone, %s", "nothing was cut" if clean else "some requests were cut")
     return 0
 
@@ -156,15 +153,16 @@ async def _leave(agent: Agent, workers: Workers, signals: _Signals) -> bool:
 
 
 def _bind(config: Config, count: int) -> list[list[socket.socket]]:
-    """Each listener's sockets, one a worker."""
+    """Each listener's sockets, one a worker; last the admin port's only one."""
     bound: list[list[socket.socket]] = []
-    for listener in config.listeners:
-        try:
-            bound.append(bind(parse_bind(listener.bind), count))
-        except OSError as error:
-            for sock in (sock for sockets in bound for sock in sockets):
-                sock.close()
-            raise OSError(f"listener {listener.name}: {listener.bind}: {_reason(error)}") from error
+    try:
+        for listener in config.listeners:
+            bound += [bind(f"listener {listener.name}", listener.bind, count)]
+        bound += [bind("admin", config.admin.bind)]
+    except OSError:
+        for sock in (sock for sockets in bound for sock in sockets):
+            sock.close()
+        raise
     return bound
 
 

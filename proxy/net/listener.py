@@ -11,15 +11,26 @@ import socket
 import stat
 from pathlib import Path
 
-from proxy.model.address import Address
+from proxy.model.address import Address, parse_bind
 
 
-def bind(address: Address, copies: int = 1) -> list[socket.socket]:
-    """Bound sockets for ``copies`` processes that share the address.
+def bind(name: str, text: str, copies: int = 1) -> list[socket.socket]:
+    """Bound sockets for ``copies`` processes that share an address.
+
+    Args:
+        name: whose address it is, for the error.
+        text: the address as the configuration has it.
 
     Raises:
-        OSError: the address is in use, not ours, or forbidden.
+        OSError: the address is in use, not ours, or forbidden; the message names it.
     """
+    try:
+        return _bind(parse_bind(text), copies)
+    except OSError as error:
+        raise OSError(f"{name}: {text}: {error.strerror or error}") from error
+
+
+def _bind(address: Address, copies: int) -> list[socket.socket]:
     if address.is_unix:
         sock = _bind_unix(address.path)
         return [sock, *(sock.dup() for _ in range(copies - 1))]
@@ -37,8 +48,9 @@ def bound_name(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def release(address: Address) -> None:
+def release(text: str) -> None:
     """Take a Unix socket's file away; nothing is left of the others."""
+    address = parse_bind(text)
     if address.is_unix:
         with contextlib.suppress(OSError):
             Path(address.path).unlink()
