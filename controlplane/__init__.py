@@ -1,0 +1,23 @@
+"""Splitway's control plane: holds the weights, numbers every change, tells every proxy.
+
+::
+
+    splitway (operator/)         splitway-proxy
+         │ HTTP, bearer token         │ WebSocket: hello, ack, nack  ▲ snapshots
+         ▼                            ▼                              │
+      api/  ───────┐            stream/handler.py ──────────── stream/hub.py
+                   ▼                  │                              ▲
+             operations.py            ▼                              │ publish,
+        check → append → publish   fleet.py: who is on what          │ after commit
+             │        │                                              │
+             ▼        └──────────────────────────────────────────────┘
+        changes.py (pure: what a change does to traffic and split tables)
+             │
+             ▼
+          store/  one transaction a change: revision + author + reason + traffic + tables
+
+    cli.py (arguments) → app.py (the only file that chooses a store) → everything above
+
+Of the proxy's code only ``proxy.model`` (the shared nouns) and ``proxy.core.split`` (the one table
+builder) are imported. A change is durable before it is answered and before any proxy hears of it.
+"""

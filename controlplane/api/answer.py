@@ -1,0 +1,26 @@
+"""Owns how an answer that is no error is written. Never decides what is in it."""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from controlplane.api.revision_tags import etag, is_known
+
+
+def json_answer(body: Any, *, revision: int | None = None) -> web.Response:
+    """The body as JSON, with its revision as the entity tag where it has one."""
+    response = web.Response(body=msgspec.json.encode(body), content_type="application/json")
+    if revision is not None:
+        response.headers["ETag"] = etag(revision)
+    # An operator must never be shown yesterday's weights by something in between.
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def reading(request: web.Request, body: Any, revision: int) -> web.Response:
+    """The answer to a GET, or 304 where the caller has that revision."""
+    if is_known(request, revision):
+        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag(revision)})
+    return json_answer(body, revision=revision)

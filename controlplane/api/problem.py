@@ -1,0 +1,72 @@
+"""Owns the form of every error the API answers. Never decides which error it is.
+
+Source: RFC 9457 (problem details); ``problems`` is our extension, one entry a wrong field.
+"""
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from proxy.model.errors import Problem
+
+CONTENT_TYPE = "application/problem+json"
+_TYPE = "urn:splitway:problem:"
+
+
+class ApiError(Exception):
+    """A request that is answered with a problem."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        kind: str,
+        detail: str,
+        problems: Iterable[Problem] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        """The last part of the problem's type: what a program compares."""
+        self.detail = detail
+        self.problems = tuple(problems)
+        self.headers = headers
+
+
+def problem_response(error: ApiError) -> web.Response:
+    """The error as problem+json."""
+    body: dict[str, Any] = {
+        "type": f"{_TYPE}{error.kind}",
+        "title": error.status.phrase,
+        "status": int(error.status),
+        "detail": error.detail,
+    }
+    if error.problems:
+        body["problems"] = [_plain(problem) for problem in error.problems]
+    return web.Response(
+        status=error.status,
+        body=msgspec.json.encode(body),
+        content_type=CONTENT_TYPE,
+        headers=error.headers,
+    )
+
+
+def invalid(problems: Iterable[Problem]) -> ApiError:
+    """422: the body was read, and what it asks for is wrong."""
+    found = tuple(problems)
+    count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
+    detail = f"refused whole, {count}; nothing was changed"
+    return ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", detail, found)
+
+
+def bad_request(detail: str) -> ApiError:
+    """400: the request itself cannot be understood."""
+    return ApiError(HTTPStatus.BAD_REQUEST, "bad-request", detail)
+
+
+def _plain(problem: Problem) -> dict[str, str | int]:
+    plain: dict[str, str | int] = {"field": problem.field, "message": problem.message}
+    return plain | {"line": problem.line} if problem.line else plain

@@ -1,0 +1,112 @@
+"""Owns ``/v1/services``: each service with its versions, weights and shares, and its weights alone.
+
+Never changes anything of a service but its weights (``/v1/config`` does).
+"""
+
+import msgspec
+from aiohttp import web
+
+from controlplane.api.answer import json_answer, reading
+from controlplane.api.body import read_weights
+from controlplane.api.middleware import AUTHOR
+from controlplane.api.revision_tags import expected_revisions
+from controlplane.changes import service_of, shares, weights_in_force
+from controlplane.fleet import Fleet
+from controlplane.model import Revision
+from controlplane.operations import Operations
+from controlplane.store.base import Store
+from proxy.model.config import Version
+
+
+class ProxyCount(msgspec.Struct, frozen=True):
+    """How far a revision has come."""
+
+    connected: int
+    on_newest: int
+
+
+class ServiceView(msgspec.Struct, frozen=True):
+    """One service as an operator looks at it."""
+
+    name: str
+    versions: dict[str, Version]
+    weights: dict[str, int]
+    shares: dict[str, float]
+    """0–1, exact to a slot."""
+    proxies: ProxyCount
+
+
+class ServiceList(msgspec.Struct, frozen=True):
+    """Every service of one revision."""
+
+    revision: int
+    services: list[ServiceView]
+
+
+class WeightsView(msgspec.Struct, frozen=True):
+    """One service's weights."""
+
+    service: str
+    revision: int
+    weights: dict[str, int]
+    shares: dict[str, float]
+
+
+class ServicesApi:
+    """Handlers of ``/v1/services``."""
+
+    def __init__(self, store: Store, operations: Operations, fleet: Fleet) -> None:
+        self._store = store
+        self._operations = operations
+        self._fleet = fleet
+
+    def routes(self) -> list[web.RouteDef]:
+        """What is served where."""
+        return [
+            web.get("/v1/services", self.list),
+            web.get("/v1/services/{name}", self.get),
+            web.get("/v1/services/{name}/weights", self.get_weights),
+            web.put("/v1/services/{name}/weights", self.put_weights),
+        ]
+
+    async def list(self, _request: web.Request) -> web.Response:
+        """Every service. No 304 here: the counts of proxies change without a new revision."""
+        newest = await self._store.newest()
+        views = [self._view(newest, name) for name in newest.traffic.services]
+        return json_answer(ServiceList(newest.number, views), revision=newest.number)
+
+    async def get(self, request: web.Request) -> web.Response:
+        """One service."""
+        newest = await self._store.newest()
+        view = self._view(newest, request.match_info["name"])
+        return json_answer(view, revision=newest.number)
+
+    async def get_weights(self, request: web.Request) -> web.Response:
+        """One service's weights."""
+        newest = await self._store.newest()
+        view = _weights(newest, request.match_info["name"])
+        return reading(request, view, newest.number)
+
+    async def put_weights(self, request: web.Request) -> web.Response:
+        """Replaces one service's weights whole: a version that is not named gets 0."""
+        name, expected = request.match_info["name"], expected_revisions(request)
+        change = await read_weights(request)
+        revision = await self._operations.set_weights(
+            name, change.weights, request[AUTHOR], change.reason, expected
+        )
+        return json_answer(_weights(revision, name), revision=revision.number)
+
+    def _view(self, newest: Revision, name: str) -> ServiceView:
+        service = service_of(newest.traffic, name)
+        return ServiceView(
+            name=name,
+            versions=service.versions,
+            weights=weights_in_force(service),
+            shares=shares(service),
+            proxies=ProxyCount(self._fleet.connected(), self._fleet.on(newest.number)),
+        )
+
+
+def _weights(revision: Revision, name: str) -> WeightsView:
+    service = service_of(revision.traffic, name)
+    return WeightsView(name, revision.number, weights_in_force(service), shares(service))

@@ -1,0 +1,124 @@
+"""Owns the ``splitway-control`` command: arguments and environment → settings → the server.
+
+Never lets the API be reached from beyond loopback with a token that nobody chose.
+"""
+
+import argparse
+import asyncio
+import ipaddress
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import uvloop
+
+from controlplane.app import Settings, running
+from controlplane.store.base import StoreError
+from controlplane.store.sql import sqlite_path
+from controlplane.tokens import ENVIRONMENT, TokenError, generated_token, given_token
+from proxy.model.address import Address, parse_bind
+
+_BAD_USAGE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the control plane until SIGTERM or SIGINT. Returns the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+    )
+    # Alembic tells at every start that it is there.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        settings = _settings(options, os.environ)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings))
+    except (StoreError, TokenError) as error:
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(f"--bind {options.bind}: {error.strerror or error}")
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(settings) as url:
+        _say(f"control plane on {url}")
+        await stop.wait()
+
+
+def _settings(options: argparse.Namespace, env: Mapping[str, str]) -> Settings:
+    bind: Address = options.bind
+    path = sqlite_path(options.store)
+    token = given_token(options.token_file, env)
+    if token is None:
+        if not _is_loopback(bind.host):
+            raise TokenError(
+                f"--bind {bind}: beyond loopback a token must be given; "
+                f"use --token-file FILE or {ENVIRONMENT}"
+            )
+        file = Path(f"{path}.token")
+        token, is_new = generated_token(file)
+        if is_new:
+            _say(f"new token in {file} (this is said once)")
+    return Settings(options.store, bind.host, bind.port, token)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="splitway-control", description="Holds the weights and tells every proxy."
+    )
+    parser.add_argument(
+        "--store",
+        default="sqlite:///splitway.db",
+        metavar="URL",
+        help="sqlite:///relative.db or sqlite:////absolute.db (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--bind",
+        default="127.0.0.1:9800",
+        type=_bind,
+        metavar="HOST:PORT",
+        help="where the API and the stream are served; port 0 takes any (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help=f"holds the bearer token; without it {ENVIRONMENT} is used, and without that "
+        "<store>.token, which the first start makes",
+    )
+    return parser
+
+
+def _bind(text: str) -> Address:
+    try:
+        address = parse_bind(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if address.is_unix:
+        raise argparse.ArgumentTypeError("expected host:port; Unix sockets are not served here")
+    return address
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"splitway-control: {message}\n")
+    return _BAD_USAGE

@@ -1,0 +1,184 @@
+"""Owns the ``splitway`` command's arguments. Never decides what is good: the control plane does.
+
+A reading command prints a table, or the API's JSON with ``--json``. What goes wrong is one line on
+standard error (a file's problems: one line each) and an exit code that is not 0.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from controlplane.operator import show
+from controlplane.operator.client import CallError, Client, service_path
+from controlplane.tokens import ENVIRONMENT, TokenError, given_token
+from proxy.model.config import traffic_of
+from proxy.model.errors import ConfigError
+from proxy.model.parse import parse_config
+
+Json = Annotated[bool, typer.Option("--json", help="The API's answer instead of a table.")]
+Reason = Annotated[str, typer.Option(help="Why; kept with the revision.")]
+IfMatch = Annotated[
+    int | None, typer.Option(metavar="REVISION", help="Only if this is the newest revision.")
+]
+ServiceName = Annotated[str, typer.Argument(metavar="SERVICE")]
+
+app = typer.Typer(
+    help="Reads and changes what Splitway's control plane tells its proxies.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+weights = typer.Typer(help="The weights of one service.", no_args_is_help=True)
+config = typer.Typer(help="All services and routes.", no_args_is_help=True)
+app.add_typer(weights, name="weights")
+app.add_typer(config, name="config")
+
+
+def main() -> None:
+    """Runs the command line."""
+    app(prog_name="splitway")
+
+
+@app.callback()
+def connect(
+    context: typer.Context,
+    url: Annotated[
+        str, typer.Option(envvar="SPLITWAY_URL", help="The control plane.")
+    ] = "http://127.0.0.1:9800",
+    token_file: Annotated[
+        Path | None, typer.Option(help=f"Holds the token; without it {ENVIRONMENT} is used.")
+    ] = None,
+) -> None:
+    """Reads and changes what Splitway's control plane tells its proxies."""
+    context.obj = (url, token_file)
+
+
+@app.command()
+def services(context: typer.Context, json: Json = False) -> None:
+    """Lists services, their versions, weights and shares."""
+    answer = _call(_client(context).read("/v1/services"))
+    (show.show_json if json else show.show_services)(answer)
+
+
+@app.command()
+def proxies(context: typer.Context, json: Json = False) -> None:
+    """Lists proxies, the revision each is on, and why one refused."""
+    answer = _call(_client(context).read("/v1/proxies"))
+    (show.show_json if json else show.show_proxies)(answer)
+
+
+@app.command()
+def revisions(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
+    json: Json = False,
+) -> None:
+    """Lists who changed what and why, newest first."""
+    answer = _call(_client(context).read("/v1/revisions", {"limit": str(limit)}))
+    (show.show_json if json else show.show_revisions)(answer)
+
+
+@weights.command("get")
+def weights_get(context: typer.Context, service: ServiceName, json: Json = False) -> None:
+    """Shows the weights of a service."""
+    answer = _call(_client(context).read(service_path(service)))
+    (show.show_json if json else show.show_weights)(answer)
+
+
+@weights.command("set")
+def weights_set(
+    context: typer.Context,
+    service: ServiceName,
+    assignments: Annotated[list[str], typer.Argument(metavar="VERSION=WEIGHT")],
+    reason: Reason = "",
+    if_match: IfMatch = None,
+) -> None:
+    """Replaces the weights of a service; a version that is not named gets 0."""
+    body = {"weights": _weights(assignments), "reason": reason}
+    path = service_path(service)
+    show.show_weights(_call(_client(context).replace(path, body, if_match=if_match)))
+
+
+@config.command("get")
+def config_get(context: typer.Context, json: Json = False) -> None:
+    """Prints services and routes in a form that `config push` takes back."""
+    answer = _call(_client(context).read("/v1/config"))
+    if json:
+        show.show_json(answer)
+        return
+    typer.echo(f"revision {answer['revision']}", err=True)
+    document = {"services": answer["services"], "routes": answer["routes"]}
+    text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    typer.echo(text.replace("${", "$${"))  # read from a file, `${` would open a variable
+
+
+@config.command("push")
+def config_push(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE")],
+    reason: Reason = "",
+    if_match: IfMatch = None,
+) -> None:
+    """Sends a file's services and routes; a proxy's whole file is good, too.
+
+    ${NAME} stands for this shell's variables.
+    """
+    try:
+        traffic = traffic_of(
+            parse_config(file.read_text(encoding="utf-8-sig"), file=str(file), env=os.environ)
+        )
+    except OSError as error:
+        raise _failed(f"{file}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise _failed(f"{file}: not UTF-8 at byte {error.start}") from None
+    except ConfigError as error:
+        raise _failed(str(error)) from None
+    query = {"reason": reason} if reason else None
+    answer = _call(_client(context).replace("/v1/config", traffic, query, if_match))
+    typer.echo(f"revision {answer['revision']}")
+
+
+def _client(context: typer.Context) -> Client:
+    url, token_file = context.obj
+    try:
+        token = given_token(token_file, os.environ)
+    except TokenError as error:
+        raise _failed(str(error)) from None
+    if token is None:
+        raise _failed(f"no token: give --token-file FILE or set {ENVIRONMENT}")
+    return Client(url, token)
+
+
+def _weights(assignments: list[str]) -> dict[str, int]:
+    parsed: dict[str, int] = {}
+    for text in assignments:
+        version, equals, number = text.rpartition("=")
+        if not (equals and version and re.fullmatch("[0-9]{1,18}", number)):
+            raise _failed(f"{text!r}: write VERSION=WEIGHT, the weight a whole number, canary=10")
+        if version in parsed:
+            raise _failed(f"{version!r} is given twice")
+        parsed[version] = int(number)
+    return parsed
+
+
+def _call(call: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return asyncio.run(call)
+    except CallError as error:
+        raise _failed(str(error)) from None
+
+
+def _failed(message: str) -> typer.Exit:
+    typer.echo(f"splitway: {message}", err=True)
+    return typer.Exit(1)
+
+
+if __name__ == "__main__":
+    main()

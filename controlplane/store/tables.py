@@ -1,0 +1,71 @@
+"""Owns the shape of the database as the code reads it. Never changes one (see ``migrations``).
+
+A split table is written only when it differs from the service's table before, so that a change of
+one service's weights costs one row: the table of a service at revision N is its newest row that is
+not above N.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time. SQLite has no zones: what it gives back is UTC by this rule."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - signature is SQLAlchemy's
+        """Refuses a naive time rather than guess its zone."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a time without zone")
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - signature is SQLAlchemy's
+        """Gives the zone back."""
+        if not isinstance(value, datetime):
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData()
+
+store = Table(
+    "store",
+    metadata,
+    Column("only", Integer, CheckConstraint("only = 1", name="one_row"), primary_key=True),
+    Column("id", String(36), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("author", String(128), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("traffic", Text, nullable=False),
+)
+
+split_tables = Table(
+    "split_tables",
+    metadata,
+    Column("service", String(63), primary_key=True),
+    Column("revision", Integer, ForeignKey("revisions.revision"), primary_key=True),
+    Column("split_table", Text, nullable=False),
+)

@@ -1,0 +1,1 @@
+"""The control stream: who waits for which snapshot (``hub``), and the WebSocket (``handler``)."""

@@ -1,0 +1,194 @@
+import asyncio
+import contextlib
+import itertools
+import signal
+import socket
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from controlplane.cli import main
+from tests.controlplane.support import (
+    SHOP_WEIGHTS,
+    TOKEN,
+    Api,
+    control_process,
+    store_url,
+)
+
+pytestmark = pytest.mark.usefixtures("_no_settings")
+
+
+@pytest.fixture(name="_no_settings")
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPLITWAY_TOKEN", raising=False)
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0:0", "[::]:0", "10.1.2.3:9800", "example.com:80"])
+def test_beyond_loopback_a_token_must_be_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], bind: str
+) -> None:
+    assert main(["--store", store_url(tmp_path), "--bind", bind]) == 2
+    error = capsys.readouterr().err
+    assert "--token-file FILE or SPLITWAY_TOKEN" in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--store", "nonsense"], "sqlite:///"),
+        (["--store", "postgresql://db/x"], "sqlite:///"),
+        (["--token-file", "/nowhere/token"], "/nowhere/token: No such file"),
+        (["--store", "sqlite:////nowhere/at/all.db"], "No such file"),
+    ],
+)
+def test_what_cannot_be_used_is_one_clear_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("splitway-control: ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("bind", ["", "9800", "host:x", "unix:/tmp/a.sock", "::1:80"])
+def test_an_address_that_is_none(capsys: pytest.CaptureFixture[str], bind: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--bind", bind])
+    assert "--bind" in capsys.readouterr().err
+
+
+def test_an_address_that_is_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPLITWAY_TOKEN", TOKEN)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert main(["--store", store_url(tmp_path), "--bind", bind]) == 2
+    error = capsys.readouterr().err
+    assert bind in error
+    assert "in use" in error
+
+
+@pytest.mark.e2e
+def test_the_first_start_makes_a_token_and_says_where_once(tmp_path: Path) -> None:
+    file = tmp_path / "control.db.token"
+
+    async def may_read(url: str) -> int:
+        token = file.read_text().strip()
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
+            session.get(f"{url}/v1/config") as response,
+        ):
+            return response.status
+
+    said: list[str] = []
+    for _ in range(2):
+        with control_process(tmp_path, token=None, said=said) as (_, url):
+            assert asyncio.run(may_read(url)) == 200
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [line for line in said if "token" in line] == [
+        f"new token in {file} (this is said once)"
+    ]
+    assert file.read_text().strip() not in "".join(said)
+
+
+@pytest.mark.e2e
+def test_a_token_file_is_used(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(f"{TOKEN}\n")
+
+    async def scenario(url: str) -> None:
+        async with Api.at(url) as api:
+            assert (await api.get("/v1/config")).status == 200
+
+    with control_process(tmp_path, "--token-file", str(file), token="another") as (_, url):
+        asyncio.run(scenario(url))
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    with control_process(tmp_path) as (process, url):
+
+        async def scenario() -> None:
+            async with Api.at(url) as api, api.proxy() as proxy:
+                await proxy.settle()
+                process.send_signal(number)
+                assert await proxy.closed_with() == aiohttp.WSCloseCode.GOING_AWAY
+
+        asyncio.run(scenario())
+        assert process.wait(20) == 0
+    assert not (tmp_path / "control.db-wal").exists()
+
+
+class Writers:
+    """Clients that change weights without end, and what they were answered."""
+
+    def __init__(self) -> None:
+        self.acknowledged: dict[int, str] = {}
+        self._never_the_same = itertools.count(1)
+        self.busy = asyncio.Event()
+
+    async def write(self, api: Api, start: int, name: str) -> None:
+        with contextlib.suppress(aiohttp.ClientError):
+            for count in range(1_000):
+                reason = f"{name}.{count}"
+                weights = {"stable": 10_000 + start, "canary": next(self._never_the_same)}
+                body = {"weights": weights, "reason": reason}
+                answer = await api.put(SHOP_WEIGHTS, body)
+                assert answer.status == 200
+                self.acknowledged[answer.body["revision"]] = reason
+                if count == 5:
+                    self.busy.set()
+
+    async def until_killed(self, url: str, process: subprocess.Popen[str], start: int) -> None:
+        async with Api.at(url) as api:
+            tasks = [asyncio.create_task(self.write(api, start, f"{start}.{n}")) for n in range(3)]
+            async with asyncio.timeout(20):
+                await self.busy.wait()
+            process.kill()
+            await asyncio.gather(*tasks)
+
+    async def check(self, url: str) -> str:
+        """Everything that was answered is there. Returns the store's id."""
+        async with Api.at(url) as api, api.proxy() as proxy:
+            snapshot = await proxy.snapshot()
+            page = (await api.get("/v1/revisions?limit=500")).body["revisions"]
+        assert [note["revision"] for note in page] == list(range(len(page), 0, -1))
+        assert snapshot.revision == len(page)
+        found = {note["revision"]: note["reason"] for note in page}
+        assert self.acknowledged.items() <= found.items()
+        return snapshot.store
+
+
+@pytest.mark.e2e
+def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+    """Killed three times with writers at work; each restart has all that was answered."""
+
+    async def push(url: str) -> None:
+        async with Api.at(url) as api:
+            await api.push()
+
+    acknowledged: dict[int, str] = {}
+    stores = set()
+    for start in range(4):
+        with control_process(tmp_path) as (process, url):
+            writers = Writers()
+            writers.acknowledged = acknowledged
+            if start == 0:
+                asyncio.run(push(url))
+            stores.add(asyncio.run(writers.check(url)))
+            if start < 3:
+                asyncio.run(writers.until_killed(url, process, start))
+    assert len(acknowledged) > 3 * 5
+    assert len(stores) == 1
+    database = sqlite3.connect(tmp_path / "control.db")
+    assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    database.close()
