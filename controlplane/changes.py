@@ -20,7 +20,7 @@ from proxy.core.split import (
     move_table,
     quotas,
 )
-from proxy.model.config import Service, Traffic
+from proxy.model.config import Service, Traffic, weights_of
 from proxy.model.errors import ConfigError
 from proxy.model.validate import check_traffic, check_weights
 from proxy.model.wire import SplitTable
@@ -73,25 +73,18 @@ def tables_after(newest: Revision, traffic: Traffic) -> dict[str, SplitTable]:
     return {name: _table(newest, name, service) for name, service in traffic.services.items()}
 
 
-def weights_in_force(service: Service) -> dict[str, int]:
-    """The weight of every version, those left out of the file included."""
-    if not service.weights and len(service.versions) == 1:
-        return dict.fromkeys(service.versions, 1)
-    return {version: service.weights.get(version, 0) for version in service.versions}
-
-
 def shares(service: Service) -> dict[str, float]:
     """The exact share of every version, 0–1, in steps of a slot."""
-    slots = quotas(weights_in_force(service))
+    slots = quotas(weights_of(service))
     return {version: slots.get(version, 0) / SLOTS for version in service.versions}
 
 
 def _table(newest: Revision, name: str, service: Service) -> SplitTable:
-    weights = weights_in_force(service)
+    weights = weights_of(service)
     before, table = newest.traffic.services.get(name), newest.tables.get(name)
     if before is None or table is None or (before.salt or name) != (service.salt or name):
         return encode(canonical_table(weights))
-    if weights == weights_in_force(before):
+    if weights == weights_of(before):
         return table
     if len({*table.versions, *weights}) > MAX_VERSIONS:
         # More than one table may name: nearly every version was replaced, so nearly all must move.

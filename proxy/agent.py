@@ -63,9 +63,19 @@ def first_snapshot(config: Config) -> tuple[Snapshot, Source]:
     """What to begin with: the last good snapshot of the control plane, else the file."""
     if config.control is not None:
         kept = StateFile(Path(config.control.state_file)).read()
-        if kept is not None:
+        if kept is not None and _is_usable(config, kept):
             return kept, "state"
     return Snapshot(revision=1, traffic=traffic_of(config)), "file"
+
+
+def _is_usable(config: Config, kept: Snapshot) -> bool:
+    """An earlier release may have kept what this one refuses."""
+    try:
+        make_router(config, kept)
+    except ConfigError as error:
+        LOG.warning("last good snapshot refused, the file serves: %s", error)
+        return False
+    return True
 
 
 class Agent:

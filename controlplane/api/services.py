@@ -10,12 +10,12 @@ from controlplane.api.answer import json_answer, reading
 from controlplane.api.body import read_weights
 from controlplane.api.middleware import AUTHOR
 from controlplane.api.revision_tags import expected_revisions
-from controlplane.changes import service_of, shares, weights_in_force
+from controlplane.changes import service_of, shares
 from controlplane.fleet import Fleet
 from controlplane.model import Revision
 from controlplane.operations import Operations
 from controlplane.store.base import Store
-from proxy.model.config import Version
+from proxy.model.config import Version, weights_of
 
 
 class ProxyCount(msgspec.Struct, frozen=True):
@@ -101,7 +101,7 @@ class ServicesApi:
         return ServiceView(
             name=name,
             versions=service.versions,
-            weights=weights_in_force(service),
+            weights=weights_of(service),
             shares=shares(service),
             proxies=ProxyCount(self._fleet.connected(), self._fleet.on(newest.number)),
         )
@@ -109,4 +109,4 @@ class ServicesApi:
 
 def _weights(revision: Revision, name: str) -> WeightsView:
     service = service_of(revision.traffic, name)
-    return WeightsView(name, revision.number, weights_in_force(service), shares(service))
+    return WeightsView(name, revision.number, weights_of(service), shares(service))

@@ -16,7 +16,7 @@ from proxy.core.match import Predicate, compile_match
 from proxy.core.message import HeadView
 from proxy.core.split import Table, canonical_table, decode, quotas, seed_of, slot_of
 from proxy.core.sticky import NewId, Source, compile_sticky, first_header
-from proxy.model.config import Service, Timeouts
+from proxy.model.config import Service, Timeouts, weights_of
 from proxy.model.errors import ConfigError, Problem
 from proxy.model.validate import check_traffic
 from proxy.model.wire import Snapshot, SplitTable
@@ -104,13 +104,6 @@ def compile_router(
         (compile_match(route.match), assigns[route.service]) for route in snapshot.traffic.routes
     ]
     return Router(versions=tuple(targets.values()), decide=_decide(routes))
-
-
-def weights_of(service: Service) -> dict[str, int]:
-    """Every version's weight: one version needs none given, and one left out has 0."""
-    if not service.weights:
-        return dict.fromkeys(service.versions, 1)
-    return {version: service.weights.get(version, 0) for version in service.versions}
 
 
 def explain(router: Router, head: HeadView, peer: str) -> dict[str, object]:

@@ -192,6 +192,13 @@ class Config(Traffic, frozen=True):
     """Adds X-Splitway-Decision to every response: for tests, not for the public."""
 
 
+def weights_of(service: Service) -> dict[str, int]:
+    """Every version's weight: one version needs none given, and one left out of others has 0."""
+    if not service.weights and len(service.versions) == 1:
+        return dict.fromkeys(service.versions, 1)
+    return {version: service.weights.get(version, 0) for version in service.versions}
+
+
 def traffic_of(config: Traffic) -> Traffic:
     """The part of a configuration that the control plane may hold."""
     return Traffic(services=config.services, routes=config.routes)

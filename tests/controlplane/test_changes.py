@@ -1,10 +1,10 @@
 import msgspec
 import pytest
 
-from controlplane.changes import checked, shares, tables_after, weights_in_force, with_weights
+from controlplane.changes import checked, shares, tables_after, with_weights
 from controlplane.model import Revision, UnknownServiceError
 from proxy.core.split import canonical_table, decode, encode, movement
-from proxy.model.config import Route, Service, Traffic, Version
+from proxy.model.config import Route, Service, Traffic, Version, weights_of
 from proxy.model.errors import ConfigError
 
 
@@ -113,7 +113,7 @@ def test_a_route_to_nowhere_is_refused() -> None:
 
 def test_weights_left_out_are_spelled_out() -> None:
     alone = Service(versions={"only": Version(("http://a:80",))})
-    assert weights_in_force(alone) == {"only": 1}
+    assert weights_of(alone) == {"only": 1}
     assert shares(alone) == {"only": 1.0}
 
 

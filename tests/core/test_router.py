@@ -6,7 +6,7 @@ import pytest
 from proxy.core.forwarded import TrustedProxies
 from proxy.core.match import compile_match
 from proxy.core.message import HeadView
-from proxy.core.router import Decision, Reason, Router, compile_router, explain, weights_of
+from proxy.core.router import Decision, Reason, Router, compile_router, explain
 from proxy.core.split import SLOTS, canonical_table, encode, move_table, seed_of, slot_of
 from proxy.model.config import (
     KeyFrom,
@@ -240,11 +240,6 @@ def test_traffic_that_breaks_the_rules_is_refused() -> None:
         compiled(broken)
     fields = [problem.field for problem in refused.value.problems]
     assert fields == ["services.shop.weights", "routes[0].service"]
-
-
-def test_a_version_without_a_weight_has_weight_0() -> None:
-    assert weights_of(service({"a": 2}, versions=("a", "b"))) == {"a": 2, "b": 0}
-    assert weights_of(service({}, versions=("a",))) == {"a": 1}
 
 
 def test_explain_names_everything_but_the_key() -> None:

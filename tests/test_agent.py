@@ -1,0 +1,159 @@
+"""What is in force, by source: the file, the control plane, the last good snapshot."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from proxy.agent import Agent, first_snapshot
+from proxy.model.config import Config, Traffic, traffic_of
+from proxy.model.parse import parse_config
+from proxy.model.wire import Snapshot
+from proxy.sync.state import StateFile
+from proxy.telemetry.metrics import Registry
+from proxy.worker import Worker
+
+TEXT = """\
+listeners: [{name: web, bind: "127.0.0.1:0"}]
+admin: {bind: "127.0.0.1:0"}
+services:
+  shop:
+    versions:
+      stable: {endpoints: ["http://127.0.0.1:1"]}
+      canary: {endpoints: ["http://127.0.0.1:2"]}
+    weights: {stable: 95, canary: 5}
+routes: [{service: shop}]
+"""
+
+
+def following(folder: Path) -> str:
+    return TEXT + (
+        f'control: {{url: "http://127.0.0.1:1", state_file: "{folder / "state" / "good.json"}"}}\n'
+    )
+
+
+def traffic(**weights: int) -> Traffic:
+    config = parse_config(TEXT)
+    service = msgspec.structs.replace(config.services["shop"], weights=weights)
+    return Traffic(services={"shop": service}, routes=config.routes)
+
+
+async def agent_for(folder: Path, text: str) -> Agent:
+    path = folder / "proxy.yaml"
+    path.write_text(text)
+    config = parse_config(text)
+    worker = Worker(config)
+    snapshot, source = first_snapshot(config)
+    assert await worker.install(config, snapshot) == ()
+    return Agent(path, text, config, snapshot, source, worker, lambda: None)
+
+
+def share(agent: Agent, version: str) -> float:
+    return {t.version: t.share for t in agent.router().versions}[version]
+
+
+async def ended(agent: Agent) -> None:
+    await agent.leave(grace=False)
+    await agent.stop()
+
+
+def test_the_file_is_in_force_until_it_is_wrong(tmp_path: Path) -> None:
+    async def run() -> None:
+        agent = await agent_for(tmp_path, TEXT)
+        assert (agent.running().source, agent.running().revision) == ("file", 1)
+        await agent.take_file(TEXT.replace("canary: 5}", "canary: 95}"))
+        assert agent.running().revision == 2
+        assert share(agent, "canary") == 0.5
+        before = agent.running()
+        for wrong in (
+            "services: [",
+            TEXT.replace("canary: 5}", "canary: -5}"),
+            TEXT.replace("name: web", "name: internet"),
+            TEXT.replace('admin: {bind: "127.0.0.1:0"}', 'admin: {bind: "127.0.0.1:9"}'),
+            TEXT + "access_log: {}\n",
+        ):
+            await agent.take_file(wrong)
+            assert agent.running() == before
+        assert (await agent.proxy_state()).rejected == 5
+        await ended(agent)
+
+    asyncio.run(run())
+
+
+def test_the_control_plane_takes_the_place_of_the_files_traffic(tmp_path: Path) -> None:
+    async def run() -> None:
+        text = following(tmp_path)
+        agent = await agent_for(tmp_path, text)
+        pushed = Snapshot(7, traffic(stable=50, canary=50), store="s")
+        assert await agent.take_control(pushed) == ()
+        running = agent.running()
+        assert (running.source, running.revision, running.store) == ("control", 7, "s")
+        assert share(agent, "canary") == 0.5
+        # The file still says what the process itself needs, but no weights.
+        await agent.take_file(text.replace("canary: 5}", "canary: 1}") + "debug_header: true\n")
+        assert agent.running().config.debug_header
+        assert agent.running().revision == 7
+        assert share(agent, "canary") == 0.5
+        await ended(agent)
+
+        # The next start begins where this one ended, without the control plane.
+        snapshot, source = first_snapshot(parse_config(text))
+        assert source == "state"
+        assert snapshot == pushed
+
+    asyncio.run(run())
+
+
+def test_a_snapshot_that_contradicts_itself_is_refused_whole(tmp_path: Path) -> None:
+    async def run() -> None:
+        agent = await agent_for(tmp_path, following(tmp_path))
+        before = agent.running()
+        bad = Snapshot(8, traffic(stable=0, canary=0), store="s")
+        problems = await agent.take_control(bad)
+        assert [problem.field for problem in problems] == ["services.shop.weights"]
+        assert agent.running() == before
+        assert (await agent.proxy_state()).rejected == 1
+        assert not (tmp_path / "state").exists(), "only what is good is kept"
+        await ended(agent)
+
+    asyncio.run(run())
+
+
+def test_a_kept_snapshot_that_no_longer_compiles_gives_way_to_the_file(tmp_path: Path) -> None:
+    async def run() -> None:
+        text = following(tmp_path)
+        bad = Snapshot(8, traffic(stable=0, canary=0), store="s")
+        assert await StateFile(tmp_path / "state" / "good.json").write(bad)
+        snapshot, source = first_snapshot(parse_config(text))
+        assert source == "file"
+        assert snapshot.traffic == traffic_of(parse_config(text))
+
+    asyncio.run(run())
+
+
+def test_readiness_needs_routes_and_ends_with_the_drain(tmp_path: Path) -> None:
+    async def run() -> None:
+        bare = following(tmp_path).split("services:")[0] + following(tmp_path).splitlines()[-1]
+        agent = await agent_for(tmp_path, bare)
+        assert agent.readiness()[0] is False
+        assert "no routes" in agent.readiness()[1]
+        await agent.take_control(Snapshot(1, traffic(stable=1, canary=1), store="s"))
+        assert agent.readiness() == (True, "revision 1 from control")
+        await ended(agent)
+        assert agent.readiness() == (False, "leaving")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("config", [parse_config(TEXT)])
+def test_a_worker_refuses_without_losing_what_it_has(config: Config) -> None:
+    async def run() -> None:
+        worker = Worker(config)
+        good = Snapshot(1, traffic_of(config))
+        assert await worker.install(config, good) == ()
+        assert await worker.install(config, Snapshot(2, traffic(stable=0, canary=0))) != ()
+        assert (await worker.counts()).versions[0] == Registry().counts().versions[0]
+        assert await worker.drain(1.0)
+
+    asyncio.run(run())
