@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from loadtests.demo.children import Children
 from tests.support.road import ROOT, Road, road, said, until
 
 pytestmark = pytest.mark.e2e
@@ -246,5 +247,22 @@ def test_unix_sockets_on_both_sides(tmp_path: Path) -> None:
                                 assert await response.text() == "ok"
                     proxy.process.kill()
                     await proxy.process.wait()
+
+    asyncio.run(run())
+
+
+def test_a_folder_named_proxy_where_the_operator_stands_is_not_ours(tmp_path: Path) -> None:
+    async def run() -> None:
+        (tmp_path / "proxy").mkdir()
+        (tmp_path / "proxy" / "__init__.py").write_text("raise SystemExit('not ours')\n")
+        (tmp_path / "proxy.yaml").write_text(GOOD)
+        async with Children(tmp_path, cwd=tmp_path) as children:
+            code = f"import sys; sys.path[0] = {str(ROOT)!r}; from proxy.cli import main; main()"
+            child = await children.start(
+                "proxy",
+                [sys.executable, "-c", code, "--config=proxy.yaml", "--workers=2"],
+                lasting=False,
+            )
+            await said(child, "serving on .* workers: 2")
 
     asyncio.run(run())
