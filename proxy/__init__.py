@@ -1,22 +1,22 @@
 """Splitway's data plane: a reverse proxy that splits traffic between versions, per user.
 
-    cli ── worker (one process) ─────────────── admin   /metrics /readyz /explain
-     │       or supervisor + worker × N            │
-     │                                             │
-     │   sync ── file ──┐                          │
-     │      └─ stream ──┴─► agent ── Snapshot ─► net.Plane.install
-     │                                             │
-     │   client ─► net.downstream ─► net.exchange ─► net.upstream ─► endpoint
-     │                  │                │  ▲
-     │            http1.request    core.router.decide ── core.sticky ── core.split
-     │                                   │
-     └────────────────────────────► telemetry (counts, histogram, access log)
+    sync.file ────┐                   ┌─► worker            (one process), or
+    sync.stream ──┼─► agent ─ Snapshot ─┴─► fleet ─► worker × N (supervisor, link)
+    sync.state ───┘     └── admin: /metrics /readyz /config /explain
+                                                  │
+                                    worker: net.Plane.install
+                                                  │
+    client ─► net.downstream ─► net.exchange ─► net.upstream ─► endpoint
+                   │                  │
+             http1.request    core.router ─ core.sticky ─ core.split
+                                      │
+                                  telemetry (counts, access log)
 
 ``model`` holds the shared nouns. ``core`` is pure: values in, decision out. ``http1`` turns bytes
 into messages and back. ``net`` owns sockets and relays; one exchange is one request. ``sync``
 brings configuration, ``agent`` decides which of it is in force and tells every worker. The
 supervisor starts processes and knows nothing of HTTP. Imports go one way only:
-cli → worker | supervisor → admin → net | sync | telemetry → http1 | core → model.
+cli → agent | fleet | worker → admin → net | sync | telemetry | supervisor → http1 | core → model.
 """
 
 __version__ = "0.1.0"

@@ -95,8 +95,10 @@ async def _serve(path: Path, text: str, config: Config, count: int) -> int:
     else:
         places = [[sockets[place] for sockets in listeners] for place in range(count)]
         fleet = workers = Fleet(places, config, snapshot)
-        if not await fleet.start(START_S):
+        if not await _started(fleet, signals):
             await fleet.drain(0.0)
+            if signals.leaving.is_set():
+                return 0
             return _said(f"splitway-proxy: the workers did not start within {START_S:g} s")
     agent = Agent(path, text, config, snapshot, source, workers, signals.drain)
     await agent.start(admin)
@@ -137,6 +139,19 @@ class _Signals:
         if not self.leaving.is_set():
             self.grace = False
         self.leave()
+
+
+async def _started(fleet: Fleet, signals: _Signals) -> bool:
+    """Start the workers, unless a signal comes first."""
+    starting = asyncio.ensure_future(fleet.start(START_S))
+    leaving = asyncio.ensure_future(signals.leaving.wait())
+    await asyncio.wait((starting, leaving), return_when=asyncio.FIRST_COMPLETED)
+    leaving.cancel()
+    if not starting.done():
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return False
+    return starting.result()
 
 
 async def _leave(agent: Agent, workers: Workers, signals: _Signals) -> bool:

@@ -6,9 +6,13 @@ answered, a change is not in force.
 
 import asyncio
 import logging
+import os
 import socket
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import proxy
 from proxy.model.config import Config
 from proxy.model.errors import Problem
 from proxy.model.wire import Ack, Counts, FromWorker, Install, Leave, Nack, Pull, Reopen, Snapshot
@@ -22,6 +26,17 @@ PULL_S = 1.0
 """How often each worker is asked: what a killed one counted since is all that is lost."""
 ANSWER_S = 5.0
 """A worker that does not answer for so long is left out; its last counts stand."""
+
+
+# Safe path: a folder named proxy where the operator happens to stand is not ours.
+_COMMAND = ("-P", "-m", "proxy.worker")
+
+
+def _same_code(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which workers import what this process has imported."""
+    home = str(Path(proxy.__file__).parents[1])
+    path = environment.get("PYTHONPATH")
+    return {**environment, "PYTHONPATH": f"{home}{os.pathsep}{path}" if path else home}
 
 
 class _Member:
@@ -63,7 +78,7 @@ class Fleet:
         self._members: dict[int, _Member] = {}
         self._counts = FleetCounts()
         self._ready = [asyncio.Event() for _ in places]
-        self._prefork = Prefork(("-m", "proxy.worker"), places, self._serve)
+        self._prefork = Prefork(_COMMAND, places, self._serve, _same_code(os.environ))
         self._pulling: asyncio.Task[None] | None = None
 
     @property

@@ -19,10 +19,11 @@ class Problem(msgspec.Struct, frozen=True):
     """1-based; 0 where the text has no lines (a request body built by a program)."""
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}: " if self.file and self.line else ""
         field = f"{self.field}: " if self.field else ""
+        if self.file and self.line:  # the form that editors and CI make a link of
+            return f"{self.file}:{self.line}: {field}{self.message}"
         tail = f", line {self.line}" if self.line else ""
-        return f"{where}{field}{self.message}{tail}"
+        return f"{field}{self.message}{tail}"
 
 
 class ConfigError(Exception):

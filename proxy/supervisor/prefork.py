@@ -9,7 +9,7 @@ import contextlib
 import logging
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 LOG = logging.getLogger("splitway.supervisor")
 
@@ -27,6 +27,7 @@ class Prefork:
         places: what each place's process inherits.
         serve: called with the place's number and our end of its socket pair each time a process
             was started; cancelled when that process is gone.
+        environment: of the processes; ours by default.
     """
 
     def __init__(
@@ -34,8 +35,10 @@ class Prefork:
         command: Sequence[str],
         places: Sequence[Sequence[socket.socket]],
         serve: Callable[[int, socket.socket], Awaitable[None]],
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._command = command
+        self._environment = environment
         self._places = places
         self._serve = serve
         self._leaving = asyncio.Event()
@@ -103,6 +106,7 @@ class Prefork:
                 *map(str, descriptors),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=descriptors,
+                env=self._environment,
             )
         self._processes[place] = process
         serving = asyncio.ensure_future(self._serve(place, ours))

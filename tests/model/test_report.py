@@ -51,5 +51,5 @@ def test_echoes_are_left_out() -> None:
 def test_stop() -> None:
     report = Report("f")
     report.add("a", "first", 1)
-    with pytest.raises(ConfigError, match=r"^f:1: a: first, line 1\nf:2: last, line 2$"):
+    with pytest.raises(ConfigError, match=r"^f:1: a: first\nf:2: last$"):
         report.stop("last", 2)
