@@ -6,7 +6,7 @@ what a field means.
 
 from collections.abc import Container
 
-from proxy.http1.grammar import HOP_BY_HOP, NEVER_NOMINATED
+from proxy.http1.grammar import HOP_BY_HOP, MAX_LENGTH_DIGITS, NEVER_NOMINATED
 
 _KEEP_ALIVE = b"\nconnection: keep-alive\r\n"
 
@@ -82,3 +82,9 @@ def hop_by_hop(connection_options: list[bytes]) -> set[bytes]:
     """The names that end here: the fixed ones and those that ``Connection`` nominates."""
     nominated = {option.replace(b"_", b"-") for option in connection_options}
     return {*HOP_BY_HOP, *(nominated - NEVER_NOMINATED)}
+
+
+def parse_length(value: bytes) -> int | None:
+    """A Content-Length in bytes (RFC 9110 §8.6); None for what is not one decimal number."""
+    value = value.strip(b" \t")
+    return int(value) if value.isdigit() and len(value) <= MAX_LENGTH_DIGITS else None

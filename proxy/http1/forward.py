@@ -15,6 +15,8 @@ from proxy.http1.response import ResponseHead
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _OWN_PREFIXES = (b"x-splitway",)
 _FORWARDED_PREFIXES = (b"x-splitway", b"x-forwarded")
+# A trusted proxy writes the names with "-"; in another spelling they are its client's.
+_MISSPELT = re.compile(rb"(?im)^x(?=[^:]*_)[-_]forwarded[^:]*:.*\n")
 # Framing fields are written anew. With "_" for "-" only WSGI and CGI servers would read them.
 _REWRITTEN = frozenset((b"host", b"content-length", b"transfer-encoding", b"x-request-id"))
 
@@ -63,7 +65,10 @@ def upstream_head(head: RequestHead, hop: Hop, authority: bytes, ident: bytes) -
             )
         )  # fmt: skip
     dropped = hop_by_hop(head.connection) | _REWRITTEN
-    fields = head.without(dropped, _OWN_PREFIXES if hop.trusted else _FORWARDED_PREFIXES)
+    if hop.trusted:
+        fields = _MISSPELT.sub(b"", head.without(dropped, _OWN_PREFIXES))
+    else:
+        fields = head.without(dropped, _FORWARDED_PREFIXES)
     host = head.authority if head.low.find(b"\nhost:") >= 0 or head.authority else authority
     lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method.encode(), head.target, host), fields]
     if head.chunked:

@@ -21,38 +21,48 @@ RESPONSE_HEAD = re.compile(
 )
 """Groups: minor version, status, field lines with their CRLFs."""
 
+VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
+
 BROKEN_PART = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\x00")
 """What no continuation of an unfinished head can mend."""
 
 AUTHORITY = re.compile(
-    rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9.\-_~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?"
+    rb"(?:(?:[A-Za-z0-9.\-_~!$&'()*+,;=]++|%[0-9A-Fa-f]{2})*+|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5})?"
 )
 """uri-host [":" port] (RFC 9110 §7.2, RFC 3986 §3.2.2)."""
-
-CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}")
 
 CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;" + VALUE + rb"*+)?")
 """chunk-size [chunk-ext] without its CRLF (RFC 9112 §7.1). Extensions are not forwarded."""
 
 TRAILER = re.compile(rb"(" + TOKEN + rb"++):[ \t]*+(" + VALUE + rb"*+)")
 
+MAX_LENGTH_DIGITS = 18
+"""Of a Content-Length: below 2⁶³."""
 MAX_HEAD_BYTES = 64 * 1024
 MAX_TARGET_BYTES = 8 * 1024
 MAX_FIELDS = 128
+SURELY_FEW_BYTES = 4 * MAX_FIELDS
+"""A field line has four bytes at least: shorter heads need no counting."""
 
 HEAD_END = b"\r\n\r\n"
+
+EMPTY_LINES = re.compile(rb"\A(?:\r\n)++")
+"""Ignored ahead of a request line (RFC 9112 §2.2)."""
 
 # Fields that need a second look: framing, connection options, and the names that a client must not
 # set for the back end. WSGI and CGI servers read "_" and "-" alike, hence [-_].
 REQUEST_SPECIAL = re.compile(
-    rb"\n(host:|connection:|content[-_]length:|transfer[-_]encoding:|keep[-_]alive:"
-    rb"|proxy[-_]connection:|te:|upgrade:|expect:|x[-_]forwarded|x[-_]request[-_]id:|x[-_]splitway)"
+    rb"\n(host|connection|content[-_]length|transfer[-_]encoding|keep[-_]alive|proxy[-_]connection"
+    rb"|te|upgrade|expect|x[-_]forwarded[^:]*|x[-_]request[-_]id|x[-_]splitway[^:]*)"
+    rb":[ \t]*([^\r]*)"
 )
+"""Searched in a lower-cased copy. Groups: name, value (blanks may follow it)."""
 
 RESPONSE_SPECIAL = re.compile(
-    rb"\n(connection:|content-length:|transfer-encoding:|keep-alive:|proxy-connection:|upgrade:|te:"
-    rb"|x-splitway)"
+    rb"\n(connection|content-length|transfer-encoding|keep-alive|proxy-connection|upgrade|te"
+    rb"|x-splitway[^:]*):[ \t]*([^\r]*)"
 )
+"""As ``REQUEST_SPECIAL``."""
 
 HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade")

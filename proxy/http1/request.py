@@ -6,7 +6,7 @@ copy is searched; no dict of fields is built. Source: RFC 9112 §3, §6; RFC 911
 
 from proxy.http1 import grammar
 from proxy.http1.errors import BadRequest
-from proxy.http1.fields import Fields
+from proxy.http1.fields import Fields, parse_length
 
 # The IANA registry of methods (RFC 9110 §16.1) without CONNECT, which asks for a tunnel; others
 # are 501.
@@ -17,10 +17,6 @@ _METHODS = """
     UPDATEREDIRECTREF VERSION-CONTROL
 """
 METHODS: dict[bytes, str] = {name.encode(): name for name in _METHODS.split()}
-
-# What a head may have and still be forwarded line by line as it came.
-_PLAIN = frozenset((b"host:", b"content-length:"))
-_WITH_CONNECTION = _PLAIN | {b"connection:"}
 
 
 class RequestHead(Fields):
@@ -43,7 +39,8 @@ class RequestHead(Fields):
     )  # fmt: skip
 
     def __init__(self, method: str, target: bytes, minor: int, fields: bytes) -> None:
-        super().__init__(fields)
+        self.raw = self.plain = fields  # as Fields does, without the call
+        self.low = b"\n" + fields.lower()
         self.method = method
         self.target = target
         self.minor = minor
@@ -83,18 +80,13 @@ def parse_request(data: bytes) -> RequestHead:
         raise BadRequest(501, "This method is not supported.")
     if len(target) > grammar.MAX_TARGET_BYTES:
         raise BadRequest(414, "The request target is too long.")
-    if fields.count(b"\n") > grammar.MAX_FIELDS:
+    if len(fields) > grammar.SURELY_FEW_BYTES and fields.count(b"\n") > grammar.MAX_FIELDS:
         raise BadRequest(431, "There are too many header fields.")
     head = RequestHead(method, target, 1 if minor == b"1" else 0, fields)
-    special = grammar.REQUEST_SPECIAL.findall(head.low)
+    found = grammar.REQUEST_SPECIAL.findall(head.low)
     _read_host(head)
-    if special != [b"host:"]:  # most requests have nothing else to look at
-        _read_framing(head)
-        if not _PLAIN.issuperset(special):
-            known = _WITH_CONNECTION.issuperset(special) and special.count(b"connection:") == 1
-            head.plain = head.cut_keep_alive() if known else None
-            if head.plain is None or head.minor == 0:
-                _read_connection(head)
+    if len(found) > 1 or not head.authority:  # most requests have nothing else to look at
+        _read_special(head, found)
     if target[:1] != b"/":
         _normalize_target(head)
     return head
@@ -107,7 +99,7 @@ def _refusal(data: bytes) -> BadRequest:
     if len(line) > grammar.MAX_TARGET_BYTES + 64 and len(parts) <= 3:
         return BadRequest(414, "The request target is too long.")
     version = parts[-1]
-    if len(parts) == 3 and version[:5] == b"HTTP/" and version[5:8].replace(b".", b"").isdigit():
+    if len(parts) == 3 and grammar.VERSION.fullmatch(version) is not None:
         if version not in (b"HTTP/1.1", b"HTTP/1.0"):
             return BadRequest(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
         return BadRequest(400, "The request's head is not valid HTTP/1.1.")
@@ -120,8 +112,6 @@ def _read_host(head: RequestHead) -> None:
         if head.minor:
             raise BadRequest(400, "A request needs a Host field.")
         return
-    if head.low.find(b"\nhost:", mark + 1) >= 0:
-        raise BadRequest(400, "A request needs exactly one Host field.")
     raw = head.raw
     host = raw[mark + 5 : raw.index(b"\r", mark)].strip(b" \t")
     if grammar.AUTHORITY.fullmatch(host) is None:
@@ -129,22 +119,45 @@ def _read_host(head: RequestHead) -> None:
     head.authority = host
 
 
-def _read_framing(head: RequestHead) -> None:
-    """Where the message ends (RFC 9112 §6.3). Ambiguity is refused, never resolved."""
-    codings = head.headers(b"transfer-encoding")
-    lengths = head.headers(b"content-length")
-    if codings:
-        if lengths:
-            raise BadRequest(400, "Content-Length and Transfer-Encoding exclude each other.")
-        if head.minor == 0:
-            raise BadRequest(400, "HTTP/1.0 has no Transfer-Encoding.")
-        if len(codings) > 1 or codings[0].lower() != b"chunked":
-            raise BadRequest(400, "The only transfer coding accepted is chunked, once.")
-        head.chunked = True
-    elif lengths:
-        if len(lengths) > 1 or grammar.CONTENT_LENGTH.fullmatch(lengths[0]) is None:
+def _read_special(head: RequestHead, found: list[tuple[bytes, bytes]]) -> None:
+    special = dict(found)
+    if len(special) < len(found):
+        _refuse_repeated([name for name, _ in found])
+    others = len(found) - (b"host" in special)
+    if b"transfer-encoding" in special:
+        _read_coding(head, special)
+    elif b"content-length" in special:
+        others -= 1
+        length = parse_length(special[b"content-length"])
+        if length is None:
             raise BadRequest(400, "Content-Length must be one decimal number.")
-        head.length = int(lengths[0])
+        head.length = length
+    if others == 0:
+        return
+    # Connection: keep-alive is what many clients add; it is cut out without a look at each line.
+    head.plain = head.cut_keep_alive() if others == 1 and b"connection" in special else None
+    if head.plain is None or head.minor == 0:
+        _read_connection(head)
+
+
+def _refuse_repeated(names: list[bytes]) -> None:
+    """Ambiguity is refused, never resolved (RFC 9110 §7.2, RFC 9112 §6.3)."""
+    if names.count(b"host") > 1:
+        raise BadRequest(400, "A request needs exactly one Host field.")
+    if names.count(b"content-length") > 1:
+        raise BadRequest(400, "Content-Length must be one decimal number.")
+    if names.count(b"transfer-encoding") > 1:
+        raise BadRequest(400, "The only transfer coding accepted is chunked, once.")
+
+
+def _read_coding(head: RequestHead, special: dict[bytes, bytes]) -> None:
+    if b"content-length" in special:
+        raise BadRequest(400, "Content-Length and Transfer-Encoding exclude each other.")
+    if head.minor == 0:
+        raise BadRequest(400, "HTTP/1.0 has no Transfer-Encoding.")
+    if special[b"transfer-encoding"].strip(b" \t") != b"chunked":
+        raise BadRequest(400, "The only transfer coding accepted is chunked, once.")
+    head.chunked = True
 
 
 def _read_connection(head: RequestHead) -> None:

@@ -8,9 +8,9 @@ from enum import IntEnum
 
 from proxy.http1 import grammar
 from proxy.http1.errors import BadResponse
-from proxy.http1.fields import Fields
+from proxy.http1.fields import Fields, parse_length
 
-_WITH_CONNECTION = frozenset((b"content-length:", b"connection:"))
+_BARE_LINE = len(b"HTTP/1.1 200")
 
 
 class Framing(IntEnum):
@@ -35,7 +35,8 @@ class ResponseHead(Fields):
     __slots__ = ("framing", "length", "line", "minor", "reusable", "status")
 
     def __init__(self, status: int, minor: int, line: bytes, fields: bytes) -> None:
-        super().__init__(fields)
+        self.raw = self.plain = fields  # as Fields does, without the call
+        self.low = b"\n" + fields.lower()
         self.status = status
         self.minor = minor
         self.line = line
@@ -54,54 +55,62 @@ def parse_response(data: bytes, method: str) -> ResponseHead:
     if match is None:
         raise BadResponse("The head is not valid HTTP/1.1.")
     minor, code, fields = match.groups()
-    if fields.count(b"\n") > grammar.MAX_FIELDS:
+    if len(fields) > grammar.SURELY_FEW_BYTES and fields.count(b"\n") > grammar.MAX_FIELDS:
         raise BadResponse("There are too many header fields.")
-    head = ResponseHead(int(code), 1 if minor == b"1" else 0, data[: match.start(3) - 2], fields)
-    special = grammar.RESPONSE_SPECIAL.findall(head.low)
-    if special:
-        _read_special(head, special)
-    if head.status == 204 or head.status < 200:
-        head.plain = None  # a Content-Length must not stand here (RFC 9110 §8.6)
-    if method == "HEAD" or head.status < 200 or head.status in (204, 304):
+    line = data[: match.start(3) - 2]
+    if len(line) == _BARE_LINE:
+        line += b" "  # some servers leave it out; RFC 9112 §4 has it stand even without a reason
+    status = int(code)
+    head = ResponseHead(status, 1 if minor == b"1" else 0, line, fields)
+    found = grammar.RESPONSE_SPECIAL.findall(head.low)
+    if found:
+        _read_special(head, found)
+    if status < 200 or status == 204:
         head.framing = Framing.NONE  # RFC 9110 §6.4.1
+        head.plain = None  # a Content-Length must not stand here (§8.6)
+    elif status == 304 or method == "HEAD":
+        head.framing = Framing.NONE
     elif head.framing is Framing.CLOSE:
         head.reusable = False
     return head
 
 
-def _read_special(head: ResponseHead, special: list[bytes]) -> None:
-    if b"transfer-encoding:" in special:
+def _read_special(head: ResponseHead, found: list[tuple[bytes, bytes]]) -> None:
+    special = dict(found)
+    if len(special) < len(found):
+        _refuse_repeated([name for name, _ in found])
+    others = len(found)
+    if b"transfer-encoding" in special:
         _read_coding(head, special)
-    elif b"content-length:" in special:
-        _read_length(head, special)
-    if special == [b"content-length:"]:
+    elif b"content-length" in special:
+        others -= 1
+        length = parse_length(special[b"content-length"])
+        if length is None:
+            raise BadResponse("Content-Length must be one decimal number.")
+        head.length = length
+        head.framing = Framing.LENGTH
+    if others == 0:
         return
-    known = set(special) <= _WITH_CONNECTION and special.count(b"connection:") == 1
-    head.plain = head.cut_keep_alive() if known else None
+    # Connection: keep-alive is what most servers add; it is cut out without a look at each line.
+    head.plain = head.cut_keep_alive() if others == 1 and b"connection" in special else None
     if head.plain is None or head.minor == 0:
-        _read_connection(head)
+        options = head.options(b"connection")
+        if b"close" in options:
+            head.reusable = False
+        elif head.minor == 0:
+            head.reusable = b"keep-alive" in options
 
 
-def _read_connection(head: ResponseHead) -> None:
-    options = head.options(b"connection")
-    if b"close" in options:
-        head.reusable = False
-    elif head.minor == 0:
-        head.reusable = b"keep-alive" in options
+def _refuse_repeated(names: list[bytes]) -> None:
+    if names.count(b"content-length") > 1:
+        raise BadResponse("Content-Length must be one decimal number.")
+    if names.count(b"transfer-encoding") > 1:
+        raise BadResponse("The only transfer coding accepted is chunked, once.")
 
 
-def _read_coding(head: ResponseHead, special: list[bytes]) -> None:
-    if b"content-length:" in special or head.minor == 0:
+def _read_coding(head: ResponseHead, special: dict[bytes, bytes]) -> None:
+    if b"content-length" in special or head.minor == 0:
         raise BadResponse("Transfer-Encoding stands beside Content-Length or in HTTP/1.0.")
-    codings = head.headers(b"transfer-encoding")
-    if len(codings) > 1 or codings[0].lower() != b"chunked":
+    if special[b"transfer-encoding"].strip(b" \t") != b"chunked":
         raise BadResponse("The only transfer coding accepted is chunked, once.")
     head.framing = Framing.CHUNKED
-
-
-def _read_length(head: ResponseHead, special: list[bytes]) -> None:
-    value = head.header(b"content-length") or b""
-    if special.count(b"content-length:") > 1 or grammar.CONTENT_LENGTH.fullmatch(value) is None:
-        raise BadResponse("Content-Length must be one decimal number.")
-    head.length = int(value)
-    head.framing = Framing.LENGTH

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, cast
 from proxy.http1.body import ChunkedFramer, Framer, LengthFramer
 from proxy.http1.errors import BadChunk, BadRequest
 from proxy.http1.forward import Hop
-from proxy.http1.grammar import BROKEN_PART, HEAD_END, MAX_HEAD_BYTES
+from proxy.http1.grammar import (
+    BROKEN_PART,
+    EMPTY_LINES,
+    HEAD_END,
+    MAX_HEAD_BYTES,
+    MAX_TARGET_BYTES,
+)
 from proxy.http1.problem import problem_response
 from proxy.http1.request import RequestHead, parse_request
 from proxy.net.deadline import Deadline
@@ -86,10 +92,11 @@ class DownstreamConnection(asyncio.Protocol):
         elif self._lingering:
             return
         elif self._part:
+            seen = len(self._part)
             self._part += data
-            self._turn(bytes(self._part), fresh=False)
+            self._turn(bytes(self._part), seen)
         else:
-            self._turn(data, fresh=True)
+            self._turn(data)
 
     def eof_received(self) -> bool:
         """The client sends no more; a request that is whole is still answered."""
@@ -117,12 +124,13 @@ class DownstreamConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has caught up."""
         self._full = False
-        self._deadline.clear()
         if self._exchange is not None:
+            self._deadline.clear()
             self._exchange.on_client_drained()
-            if self._framer is not None:
+            if self._framer is not None and self._reading:
                 self._deadline.set(self._exchange.idle_s)
         elif not self._lingering and not self.transport.is_closing():
+            self._deadline.set(self._plane.idle_s)
             self._next()
 
     # From the exchange.
@@ -143,7 +151,8 @@ class DownstreamConnection(asyncio.Protocol):
     def pause_request(self) -> None:
         """Read no more of the request for now."""
         if self._framer is not None:
-            self._deadline.clear()
+            if not self._full:  # else the client has to read within the deadline set for that
+                self._deadline.clear()
             self._pause()
 
     def resume_request(self) -> None:
@@ -182,41 +191,44 @@ class DownstreamConnection(asyncio.Protocol):
 
     # From the plane.
 
+    def announce_close(self) -> None:
+        """Let the answer in hand be the last, unless its head is out already."""
+        if self._exchange is not None and self._exchange.status == 0:
+            self.keep_alive = False
+
     def close_if_idle(self, since: float) -> None:
         """Close when no request has been in hand since loop time ``since``."""
         if self._exchange is None and not self._part and 0 < self.idle_since <= since:
-            self.transport.close()
+            self._close()
 
     # Within.
 
     def _next(self) -> None:
         """Turn to what waited behind the exchange that is over."""
+        self._resume()  # before the turn, which may have reasons to pause
         if self._part:
-            self._turn(bytes(self._part), fresh=True)
-        self._resume()
+            self._turn(bytes(self._part))
 
-    def _turn(self, data: bytes, *, fresh: bool) -> None:
+    def _turn(self, data: bytes, seen: int = 0) -> None:
         """Serve the requests in ``data`` until one must wait for its endpoint.
 
         Args:
-            fresh: nothing of this head was seen before.
+            seen: so many bytes of an unfinished head came before and were looked through.
         """
         self._part.clear()
         self._turning = True  # an answer given at once must not call back into here
         try:
-            while data and self._exchange is None and not self._full:
+            while data and self._exchange is None and not self._full and not self._lingering:
                 if data[0] == 13:
-                    if data == b"\r":
+                    data, seen = EMPTY_LINES.sub(b"", data), 0
+                    if data in (b"", b"\r"):
                         break
-                    if data[1] == 10:
-                        data = data[2:]
-                        continue
-                end = data.find(HEAD_END)
+                end = data.find(HEAD_END, seen - 3 if seen > 3 else 0)
                 if end < 0 or end > MAX_HEAD_BYTES:
-                    self._unfinished(data, end, fresh=fresh)
+                    self._unfinished(data, end, seen)
                     break
                 data = self._request(data, end + 4)
-                fresh = True
+                seen = 0
         except BadRequest as refusal:
             self._refuse(refusal)
             return
@@ -228,13 +240,16 @@ class DownstreamConnection(asyncio.Protocol):
         if self._part and (self._exchange is not None or self._full):
             self._pause()
 
-    def _unfinished(self, data: bytes, end: int, *, fresh: bool) -> None:
+    def _unfinished(self, data: bytes, end: int, seen: int) -> None:
         """Wait for the rest of a head, unless no rest can make it valid."""
         if end > MAX_HEAD_BYTES or len(data) > MAX_HEAD_BYTES:
+            if data.find(b"\r\n", 0, MAX_TARGET_BYTES + 64) < 0:
+                raise BadRequest(414, "The request target is too long.")
             raise BadRequest(431, "The request's head is too long.")
-        if BROKEN_PART.search(data) is not None:
+        # Only what is new, or a head in pieces of one byte would cost its length squared.
+        if BROKEN_PART.search(data, seen - 1 if seen else 0) is not None:
             raise BadRequest(400, "The request's head is not valid HTTP/1.1.")
-        if fresh:
+        if not seen:
             self.idle_since = 0.0
             self._deadline.set(HEAD_S)
 
@@ -297,15 +312,17 @@ class DownstreamConnection(asyncio.Protocol):
     def _no_route(self, head: RequestHead, payload: bytes, *, done: bool) -> None:
         ident = self._plane.runtime.unrouted(self, head, len(payload))
         self.keep_alive = self.keep_alive and done
-        if not done:
-            self._framer = None
+        self._framer = None
         self.send(
             problem_response(
                 404, "No route matches this request.", ident=ident,
                 keep_alive=self.keep_alive, body=head.method != "HEAD",
             )
         )  # fmt: skip
-        self._over()
+        if self.keep_alive:
+            self._over()
+        else:
+            self._linger()  # what follows, of its body or behind it, has no taker
 
     def _over(self) -> None:
         """An answer is out: on to the next request, or to the end."""
@@ -343,6 +360,7 @@ class DownstreamConnection(asyncio.Protocol):
             self._framer = None
             self._linger()
         else:
+            self._deadline.set(self._plane.idle_s)  # for the client to take what is still unsent
             self.transport.close()
 
     def _linger(self) -> None:
@@ -368,11 +386,13 @@ class DownstreamConnection(asyncio.Protocol):
     def _timed_out(self) -> None:
         """No byte came, or none could be sent, for too long."""
         late = BadRequest(408, "The request did not come in time.")
-        if self._exchange is not None:
+        if self._lingering or self.transport.is_closing():
+            self.transport.abort()
+        elif self._exchange is not None:
             self._break_off(self._exchange, late)
-        elif self._lingering or self._full:
+        elif self._full:
             self.transport.abort()
         elif self._part:
             self._refuse(late)
         else:
-            self.transport.close()
+            self._close()

@@ -123,10 +123,12 @@ class Exchange:
         upstream = self._upstream
         if upstream is None:
             self._pending += data
-        else:
-            upstream.send(data)
-            if self.status == 0:
-                upstream.expect_within(self._version.response_s)
+            return
+        if self.status == 0 and not done:
+            upstream.expect_nothing()  # it is the client's turn
+        upstream.send(data)
+        if self.status == 0 and done:
+            upstream.expect_within(self._version.response_s)
 
     def on_client_gone(self, status: int = CLIENT_GONE_STATUS) -> None:
         """The client left, or broke its request: whatever the endpoint still does is in vain.
@@ -152,16 +154,23 @@ class Exchange:
         """The client has caught up."""
         self.paused = False
         if self._upstream is not None:
-            self._upstream.resume(self.idle_s)
+            self._upstream.resume(self.idle_s if self.status else self._version.response_s)
 
     # From the endpoint's side.
 
     def on_upstream_full(self) -> None:
         """The endpoint is slower than the client."""
         self._downstream.pause_request()
+        if self._upstream is not None and self.status == 0:
+            self._upstream.expect_within(self.idle_s)
 
     def on_upstream_drained(self) -> None:
         """The endpoint has caught up."""
+        if self._upstream is not None and self.status == 0:
+            if self._request_done:
+                self._upstream.expect_within(self._version.response_s)
+            else:
+                self._upstream.expect_nothing()
         self._downstream.resume_request()
 
     def on_informational(self, head: ResponseHead) -> None:
@@ -247,7 +256,9 @@ class Exchange:
             upstream_head(self._head, self._downstream.hop, pool.authority, self.ident)
             + self._pending
         )
-        connection.expect_within(self._version.response_s)
+        self._pending = b""  # a request with a body is never sent again
+        if self._request_done or self._head.header(b"expect") is not None:
+            connection.expect_within(self._version.response_s)
         if self.paused:
             connection.pause()
 
@@ -259,24 +270,26 @@ class Exchange:
     async def _open(self, pool: EndpointPool) -> None:
         """Connect to one endpoint after another of the version until one accepts."""
         last = Outcome.CONNECT_FAILED
-        for attempt in range(min(MAX_ATTEMPTS, self._version.size)):
-            chosen = pool if attempt == 0 else self._version.pick()
-            self.endpoint = chosen.name
+        for _ in range(min(MAX_ATTEMPTS, self._version.size)):
+            self.endpoint = pool.name
             try:
                 async with asyncio.timeout(self._version.connect_s):
-                    connection = await chosen.connect()
+                    connection = await pool.connect()
             except TimeoutError:
                 last = Outcome.CONNECT_TIMEOUT
             except OSError:
                 last = Outcome.CONNECT_FAILED
             else:
-                self._task = None
-                self._send_head(connection)
-                if not self._request_done:
-                    self._downstream.resume_request()
-                return
+                if not connection.transport.is_closing():
+                    self._task = None
+                    if not self._request_done:  # first, as sending may well pause it again
+                        self._downstream.resume_request()
+                    self._send_head(connection)
+                    return
+                last = Outcome.RESET  # it accepted and closed at once: nothing was sent
             self.attempts += 1
             self._attempted(last)
+            pool = self._version.following(pool)
         self._task = None
         self._give_up(last)
 

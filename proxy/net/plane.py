@@ -135,6 +135,8 @@ class Plane:
         self.draining = True
         for server in self._servers:
             server.close()
+        for connection in self.connections:
+            connection.announce_close()
         end = self.loop.time() + deadline_s
         while self.connections and (now := self.loop.time()) < end:
             for connection in list(self.connections):

@@ -54,12 +54,19 @@ class EndpointPool:
         Raises:
             OSError: refused, unreachable, or the name does not resolve.
         """
-        make: Callable[[], UpstreamConnection] = lambda: UpstreamConnection(self, self._loop)  # noqa: E731
+        connection = UpstreamConnection(self, self._loop)
+        make: Callable[[], UpstreamConnection] = lambda: connection  # noqa: E731
         address = self.address
-        if address.is_unix:
-            _, connection = await self._loop.create_unix_connection(make, address.path)
-        else:
-            _, connection = await self._loop.create_connection(make, address.host, address.port)
+        try:
+            if address.is_unix:
+                await self._loop.create_unix_connection(make, address.path)
+            else:
+                await self._loop.create_connection(make, address.host, address.port)
+        except asyncio.CancelledError:
+            if connection in self.open:  # it was opened in the same turn of the loop
+                connection.discard()
+                self.forget(connection)  # uvloop closes it without connection_lost
+            raise
         return connection
 
     def sweep(self, keep_s: float) -> None:

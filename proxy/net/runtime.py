@@ -57,6 +57,11 @@ class VersionRuntime:
         """The endpoint whose turn it is."""
         return self._pools[self._balance.pick()]
 
+    def following(self, pool: EndpointPool) -> EndpointPool:
+        """The endpoint after ``pool``: a request that cannot reach one tries each of the others,
+        whatever turns other requests take meanwhile."""
+        return self._pools[(self._pools.index(pool) + 1) % self.size]
+
 
 class Runtime:
     """One revision in force.

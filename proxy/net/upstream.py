@@ -70,6 +70,10 @@ class UpstreamConnection(asyncio.Protocol):
         """The endpoint must be heard of before ``delay_s`` are over."""
         self._deadline.set(delay_s)
 
+    def expect_nothing(self) -> None:
+        """The endpoint waits for more of the request."""
+        self._deadline.clear()
+
     def pause(self) -> None:
         """The client is slower than the endpoint."""
         self._paused = True
@@ -124,20 +128,23 @@ class UpstreamConnection(asyncio.Protocol):
             self._fail(Outcome.BAD_RESPONSE)
 
     def eof_received(self) -> bool:
-        """The endpoint sends no more; what that means is decided when the connection is lost."""
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Closed by either side."""
-        self._deadline.close()
-        self.pool.forget(self)
+        """The endpoint sends no more: the end of the body, or too early."""
         exchange = self.exchange
         if exchange is None:
-            return
-        self.exchange = None
-        if isinstance(self._framer, CloseFramer) and exc is None:
+            self.pool.forget(self)  # no request may be given to it from now on
+        elif isinstance(self._framer, CloseFramer):
+            self.exchange = None
             exchange.on_body(b"", done=True, trailers=b"")
         else:
+            self._fail(Outcome.RESET)
+        return False
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """Closed by either side; with an exchange in hand that is a reset."""
+        self._deadline.close()
+        self.pool.forget(self)
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
             exchange.on_failure(Outcome.RESET)
 
     def pause_writing(self) -> None:

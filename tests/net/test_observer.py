@@ -1,0 +1,17 @@
+"""The contract between the data plane and whoever counts."""
+
+from proxy.net.observer import VersionObserver
+from proxy.telemetry.metrics import Registry
+
+
+def test_the_real_counters_keep_it() -> None:
+    registry = Registry()
+    observer: VersionObserver = registry.version("shop", "stable")
+    observer.started("header")
+    observer.attempted("success")
+    observer.finished("GET", 200, 0.5, 1, 2)
+    counts = registry.counts().versions[-1]
+    assert (counts.requests, counts.attempts) == ({"GET 200": 1}, {"success": 1})
+    assert (counts.in_flight, counts.request_bytes, counts.response_bytes) == (0, 1, 2)
+    names = {name for name in vars(VersionObserver) if not name.startswith("_")}
+    assert names == {"started", "attempted", "finished"}
