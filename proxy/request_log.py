@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.core.outcome import Outcome
 from proxy.telemetry.access_log import AccessLog, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.core.outcome import Outcome
     from proxy.http1.errors import BadRequest
     from proxy.http1.request import RequestHead
     from proxy.net.exchange import Exchange
@@ -90,5 +90,5 @@ def _path(head: RequestHead) -> str:
     return head.target.partition(b"?")[0].decode("latin-1")
 
 
-def _error(outcome: Outcome | None) -> str:
-    return "" if outcome is None or outcome in ("success", "server_error") else str(outcome)
+def _error(outcome: str | None) -> str:
+    return "" if outcome in (None, Outcome.SUCCESS, Outcome.SERVER_ERROR) else str(outcome)

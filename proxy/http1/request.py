@@ -4,6 +4,8 @@ The head is accepted or refused by one expression (``grammar.REQUEST_HEAD``), th
 copy is searched; no dict of fields is built. Source: RFC 9112 §3, §6; RFC 9110 §7.
 """
 
+from functools import lru_cache
+
 from proxy.http1 import grammar
 from proxy.http1.errors import BadRequest
 from proxy.http1.fields import Fields, parse_length
@@ -106,6 +108,12 @@ def _refusal(data: bytes) -> BadRequest:
     return BadRequest(400, "The request line is not valid HTTP/1.1.")
 
 
+@lru_cache(maxsize=256)
+def _is_authority(host: bytes) -> bool:
+    """Cached, as a service is asked for by few names."""
+    return grammar.AUTHORITY.fullmatch(host) is not None
+
+
 def _read_host(head: RequestHead) -> None:
     mark = head.low.find(b"\nhost:")
     if mark < 0:
@@ -114,7 +122,7 @@ def _read_host(head: RequestHead) -> None:
         return
     raw = head.raw
     host = raw[mark + 5 : raw.index(b"\r", mark)].strip(b" \t")
-    if grammar.AUTHORITY.fullmatch(host) is None:
+    if not _is_authority(host):
         raise BadRequest(400, "The Host field is not a valid authority.")
     head.authority = host
 

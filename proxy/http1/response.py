@@ -22,6 +22,12 @@ class Framing(IntEnum):
     CLOSE = 3
 
 
+# An enumeration's members cost a descriptor's call each time they are looked up (Python 3.11).
+_NONE, _LENGTH, _CHUNKED, _CLOSE = Framing
+
+_KEEP_ALIVE = (b"connection", b"keep-alive")
+
+
 class ResponseHead(Fields):
     """One accepted response head.
 
@@ -40,7 +46,7 @@ class ResponseHead(Fields):
         self.status = status
         self.minor = minor
         self.line = line
-        self.framing = Framing.CLOSE
+        self.framing = _CLOSE
         self.length = 0
         self.reusable = minor == 1
 
@@ -64,41 +70,46 @@ def parse_response(data: bytes, method: str) -> ResponseHead:
     head = ResponseHead(status, 1 if minor == b"1" else 0, line, fields)
     found = grammar.RESPONSE_SPECIAL.findall(head.low)
     if found:
-        _read_special(head, found)
+        if len(found) == 2 and minor == b"1" and _KEEP_ALIVE in found:
+            # What most servers add is cut out; what is left is most often the length.
+            head.plain = head.cut_keep_alive()
+            found.remove(_KEEP_ALIVE)
+        if len(found) == 1 and found[0][0] == b"content-length":
+            _read_length(head, found[0][1])
+        else:
+            _read_special(head, found)
     if status < 200 or status == 204:
-        head.framing = Framing.NONE  # RFC 9110 §6.4.1
+        head.framing = _NONE  # RFC 9110 §6.4.1
         head.plain = None  # a Content-Length must not stand here (§8.6)
     elif status == 304 or method == "HEAD":
-        head.framing = Framing.NONE
-    elif head.framing is Framing.CLOSE:
+        head.framing = _NONE
+    elif head.framing is _CLOSE:
         head.reusable = False
     return head
+
+
+def _read_length(head: ResponseHead, value: bytes) -> None:
+    length = parse_length(value)
+    if length is None:
+        raise BadResponse("Content-Length must be one decimal number.")
+    head.length = length
+    head.framing = _LENGTH
 
 
 def _read_special(head: ResponseHead, found: list[tuple[bytes, bytes]]) -> None:
     special = dict(found)
     if len(special) < len(found):
         _refuse_repeated([name for name, _ in found])
-    others = len(found)
+    head.plain = None
     if b"transfer-encoding" in special:
         _read_coding(head, special)
     elif b"content-length" in special:
-        others -= 1
-        length = parse_length(special[b"content-length"])
-        if length is None:
-            raise BadResponse("Content-Length must be one decimal number.")
-        head.length = length
-        head.framing = Framing.LENGTH
-    if others == 0:
-        return
-    # Connection: keep-alive is what most servers add; it is cut out without a look at each line.
-    head.plain = head.cut_keep_alive() if others == 1 and b"connection" in special else None
-    if head.plain is None or head.minor == 0:
-        options = head.options(b"connection")
-        if b"close" in options:
-            head.reusable = False
-        elif head.minor == 0:
-            head.reusable = b"keep-alive" in options
+        _read_length(head, special[b"content-length"])
+    options = head.options(b"connection")
+    if b"close" in options:
+        head.reusable = False
+    elif head.minor == 0:
+        head.reusable = b"keep-alive" in options
 
 
 def _refuse_repeated(names: list[bytes]) -> None:
@@ -113,4 +124,4 @@ def _read_coding(head: ResponseHead, special: dict[bytes, bytes]) -> None:
         raise BadResponse("Transfer-Encoding stands beside Content-Length or in HTTP/1.0.")
     if special[b"transfer-encoding"].strip(b" \t") != b"chunked":
         raise BadResponse("The only transfer coding accepted is chunked, once.")
-    head.framing = Framing.CHUNKED
+    head.framing = _CHUNKED

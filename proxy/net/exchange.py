@@ -32,6 +32,10 @@ MAX_ATTEMPTS = 3
 CLIENT_GONE_STATUS = 499
 """What a request is counted as when its client left first; never sent (nginx's number)."""
 
+# Bound here, as an enumeration's members cost a call each time (Python 3.11).
+_NONE, _LENGTH = Framing.NONE, Framing.LENGTH
+_SUCCESS, _SERVER_ERROR = Outcome.SUCCESS.value, Outcome.SERVER_ERROR.value
+
 _REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 
 _ANSWERS = {
@@ -87,7 +91,7 @@ class Exchange:
         self.status = 0
         self.attempts = 0
         self.endpoint = ""
-        self.outcome: Outcome | None = None
+        self.outcome: str | None = None
         self.request_bytes = 0
         self.response_bytes = 0
         self.seconds = 0.0
@@ -188,17 +192,13 @@ class Exchange:
         downstream = self._downstream
         framing = head.framing
         minor = self._head.minor
-        bodiless = framing is Framing.NONE
-        chunked = minor == 1 and (
-            framing is Framing.CHUNKED or (framing is Framing.CLOSE and not bodiless)
-        )
-        keep_alive = (
-            self._request_done
-            and downstream.keep_alive
-            and (bodiless or chunked or framing is Framing.LENGTH)
-        )
+        keep_alive = self._request_done and downstream.keep_alive
+        if framing is _LENGTH or framing is _NONE:
+            chunked = False
+        else:
+            chunked = self._chunked_out = minor == 1
+            keep_alive = keep_alive and chunked  # else only the connection's end tells the body's
         downstream.keep_alive = keep_alive
-        self._chunked_out = chunked
         data = downstream_head(
             head,
             minor=minor,
@@ -223,7 +223,7 @@ class Exchange:
         if payload:
             self.response_bytes += len(payload)
             if self._chunked_out:
-                downstream.send_pieces(encode_chunk(payload))
+                downstream.transport.writelines(encode_chunk(payload))
             else:
                 downstream.send(payload)
         if done:
@@ -316,7 +316,7 @@ class Exchange:
 
     def _complete(self) -> None:
         upstream, self._upstream = self._upstream, None
-        self._attempted(Outcome.SUCCESS if self.status < 500 else Outcome.SERVER_ERROR)
+        self._attempted(_SUCCESS if self.status < 500 else _SERVER_ERROR)
         if upstream is not None:
             if self._request_done:
                 upstream.release()
@@ -325,7 +325,7 @@ class Exchange:
         self._finish(self.status)
         self._downstream.on_exchange_over()
 
-    def _attempted(self, outcome: Outcome) -> None:
+    def _attempted(self, outcome: str) -> None:
         self.outcome = outcome
         self._version.observer.attempted(outcome)
 

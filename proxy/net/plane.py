@@ -204,5 +204,5 @@ def make_router(config: Config, snapshot: Snapshot) -> Router:
 
 def _idents() -> Iterator[bytes]:
     """Request ids, unique over processes and restarts: 64 random bits, then a number."""
-    start = os.urandom(8).hex().encode()
-    return (b"%b-%x" % (start, number) for number in count(1))
+    form = os.urandom(8).hex().encode() + b"-%x"
+    return map(form.__mod__, count(1))
