@@ -9,6 +9,7 @@ from collections.abc import Container
 from proxy.http1.grammar import HOP_BY_HOP, MAX_LENGTH_DIGITS, NEVER_NOMINATED
 
 _KEEP_ALIVE = b"\nconnection: keep-alive\r\n"
+_CLOSE = b"\nconnection: close\r\n"
 
 
 class Fields:
@@ -55,13 +56,15 @@ class Fields:
             members += [member.strip(b" \t").lower() for member in value.split(b",")]
         return [member for member in members if member]
 
-    def cut_keep_alive(self) -> bytes | None:
-        """The lines without ``Connection: keep-alive``, the one to drop that is often there; None
-        if it stands there in another form."""
-        at = self.low.find(_KEEP_ALIVE)
-        if at < 0:
-            return None
-        return self.raw[:at] + self.raw[at + len(_KEEP_ALIVE) - 1 :]
+    def cut_connection(self) -> bytes | None:
+        """The lines without ``Connection: keep-alive`` or ``close``, the ones to drop that are
+        often there; None if it stands there in another form."""
+        low = self.low
+        at = low.find(_KEEP_ALIVE)
+        if at >= 0:
+            return self.raw[:at] + self.raw[at + len(_KEEP_ALIVE) - 1 :]
+        at = low.find(_CLOSE)
+        return None if at < 0 else self.raw[:at] + self.raw[at + len(_CLOSE) - 1 :]
 
     def without(self, names: Container[bytes], prefixes: tuple[bytes, ...] = ()) -> bytes:
         """The lines whose names are not dropped.

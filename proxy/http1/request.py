@@ -142,10 +142,16 @@ def _read_special(head: RequestHead, found: list[tuple[bytes, bytes]]) -> None:
         head.length = length
     if others == 0:
         return
-    # Connection: keep-alive is what many clients add; it is cut out without a look at each line.
-    head.plain = head.cut_keep_alive() if others == 1 and b"connection" in special else None
-    if head.plain is None or head.minor == 0:
-        _read_connection(head)
+    if others == 1 and b"connection" in special:
+        # What many clients add is cut out without a look at each line.
+        head.plain = head.cut_connection()
+        if head.plain is not None:
+            option = special[b"connection"]
+            head.connection = [option]
+            head.keep_alive = option != b"close"
+            return
+    head.plain = None
+    _read_connection(head)
 
 
 def _refuse_repeated(names: list[bytes]) -> None:

@@ -72,7 +72,7 @@ def parse_response(data: bytes, method: str) -> ResponseHead:
     if found:
         if len(found) == 2 and minor == b"1" and _KEEP_ALIVE in found:
             # What most servers add is cut out; what is left is most often the length.
-            head.plain = head.cut_keep_alive()
+            head.plain = head.cut_connection()
             found.remove(_KEEP_ALIVE)
         if len(found) == 1 and found[0][0] == b"content-length":
             _read_length(head, found[0][1])

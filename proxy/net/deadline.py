@@ -1,60 +1,118 @@
-"""Owns one connection's deadline at the price of a store: the timer is re-armed only when it fires.
+"""Owns the deadlines of connections at the price of a store, and of a set's when one is new.
 
-A timer a request would cost more than the routing does. Here the deadline moves freely and the
-timer, already set for an earlier moment, looks again when it fires.
+A timer a request, or a connection, would cost more than the routing does. Deadlines wait in buckets
+of ``TICK_S`` instead, and one timer of the loop rings for the earliest bucket. A deadline that
+moves out stays where it waits: when its bucket rings it looks again, and waits on. A hashed timing
+wheel (Varghese and Lauck, SOSP 1987) whose wheel is a dict.
 """
 
 import asyncio
 from collections.abc import Callable
+from heapq import heappop, heappush
+
+TICK_S = 0.0625
+"""How late a deadline may be. The timeouts that count are seconds, and promised to 0.1 s; a power
+of two, so that ticks and seconds convert without rounding."""
 
 
-class Deadline:
-    """Calls ``expired`` once when the time set last is over and was not cleared.
+class Timers:
+    """Where the deadlines of one event loop wait.
 
     Args:
         loop: its ``time()`` is monotonic, so steps of the wall clock fire nothing.
     """
 
-    __slots__ = ("_armed_at", "_at", "_expired", "_handle", "_loop")
+    __slots__ = ("_buckets", "_handle", "_loop", "_rings_at", "_ticks", "time")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, expired: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.time = loop.time
         self._loop = loop
+        self._buckets: dict[int, set[Deadline]] = {}
+        self._ticks: list[int] = []  # a heap of the buckets' keys
+        self._handle: asyncio.TimerHandle | None = None
+        self._rings_at = 0
+
+    def add(self, deadline: "Deadline", tick: int) -> None:
+        """Have ``deadline`` look at the time at ``tick``."""
+        bucket = self._buckets.get(tick)
+        if bucket is not None:
+            bucket.add(deadline)
+            return
+        self._buckets[tick] = {deadline}
+        heappush(self._ticks, tick)
+        if self._handle is None or tick < self._rings_at:
+            self._arm()
+
+    def discard(self, deadline: "Deadline", tick: int) -> None:
+        """It waits for ``tick`` no more."""
+        bucket = self._buckets.get(tick)
+        if bucket is not None:
+            bucket.discard(deadline)
+
+    def close(self) -> None:
+        """Ring no more."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _arm(self) -> None:
+        self.close()
+        self._rings_at = self._ticks[0]
+        self._handle = self._loop.call_at(self._rings_at * TICK_S, self._ring)
+
+    def _ring(self) -> None:
+        self._handle = None
+        now = self._loop.time()
+        while self._ticks and self._ticks[0] * TICK_S <= now:
+            for deadline in self._buckets.pop(heappop(self._ticks)):
+                deadline.look(now)
+        if self._ticks and self._handle is None:
+            self._arm()
+
+
+class Deadline:
+    """Calls ``expired`` once when the time set last is over and was not cleared."""
+
+    __slots__ = ("_at", "_expired", "_tick", "_timers")
+
+    def __init__(self, timers: Timers, expired: Callable[[], None]) -> None:
+        self._timers = timers
         self._expired = expired
         self._at = 0.0
-        self._armed_at = 0.0
-        self._handle: asyncio.TimerHandle | None = None
+        self._tick = 0  # 0: it waits nowhere
 
     def set(self, delay_s: float) -> None:
         """Expire ``delay_s`` from now instead of whatever was set before."""
-        self._at = at = self._loop.time() + delay_s
-        if self._handle is None:
-            self._arm(at)
-        elif at < self._armed_at:
-            self._handle.cancel()
-            self._arm(at)
+        self._at = at = self._timers.time() + delay_s
+        tick = int(at / TICK_S) + 1
+        waits = self._tick
+        if waits and waits <= tick:
+            return
+        if waits:
+            self._timers.discard(self, waits)
+        self._tick = tick
+        self._timers.add(self, tick)
 
     def clear(self) -> None:
         """Expire no more, until set again."""
         self._at = 0.0
 
     def close(self) -> None:
-        """Let go of the timer; the deadline is not used again."""
+        """Let go; the deadline is not used again."""
         self._at = 0.0
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        if self._tick:
+            self._timers.discard(self, self._tick)
+            self._tick = 0
 
-    def _arm(self, at: float) -> None:
-        self._armed_at = at
-        self._handle = self._loop.call_at(at, self._fire)
-
-    def _fire(self) -> None:
-        self._handle = None
+    def look(self, now: float) -> None:
+        """Its bucket rings: expire, or wait on."""
+        self._tick = 0
         at = self._at
         if at == 0.0:
             return
-        if self._loop.time() < at:
-            self._arm(at)
+        if now < at:
+            self._tick = tick = int(at / TICK_S) + 1
+            self._timers.add(self, tick)
             return
         self._at = 0.0
         self._expired()

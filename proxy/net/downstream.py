@@ -57,7 +57,7 @@ class DownstreamConnection(asyncio.Protocol):
 
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
-        self._deadline = Deadline(plane.loop, self._timed_out)
+        self._deadline = Deadline(plane.timers, self._timed_out)
         self._exchange: Exchange | None = None
         self._framer: Framer | None = None
         self._part = bytearray()

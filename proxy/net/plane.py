@@ -21,6 +21,7 @@ from proxy.core.router import Router, compile_router
 from proxy.core.split import SLOTS
 from proxy.http1.forward import Hop
 from proxy.model.address import parse_endpoint
+from proxy.net.deadline import Timers
 from proxy.net.downstream import DownstreamConnection
 from proxy.net.pool import EndpointPool
 from proxy.net.runtime import Runtime, VersionRuntime
@@ -58,6 +59,7 @@ class Plane:
         log: RequestLog | None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
+        self.timers = Timers(self.loop)
         self.connections: set[DownstreamConnection] = set()
         self.draining = False
         self.idle_s = 75.0
@@ -159,6 +161,7 @@ class Plane:
             pool.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.sleep(0)  # lets connection_lost be called
+        self.timers.close()
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run ``work``; whatever it raises is logged."""
@@ -180,7 +183,7 @@ class Plane:
         return DownstreamConnection(self)
 
     def _pool(self, name: str) -> EndpointPool:
-        return self._pools.get(name) or EndpointPool(parse_endpoint(name), name, self.loop)
+        return self._pools.get(name) or EndpointPool(parse_endpoint(name), name, self.timers)
 
     def _sweep_pools(self) -> None:
         for pool in self._pools.values():

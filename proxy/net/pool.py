@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 
 from proxy.model.address import Address
+from proxy.net.deadline import Timers
 from proxy.net.upstream import UpstreamConnection
 
 
@@ -16,12 +17,12 @@ class EndpointPool:
 
     Args:
         address: where the endpoint listens.
-        loop: runs the connections.
+        timers: where the connections' deadlines wait.
     """
 
-    __slots__ = ("_idle", "_loop", "address", "authority", "closed", "name", "open")
+    __slots__ = ("_idle", "address", "authority", "closed", "name", "open", "timers")
 
-    def __init__(self, address: Address, name: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, address: Address, name: str, timers: Timers) -> None:
         self.address = address
         self.authority = address.authority.encode()
         self.name = name
@@ -29,7 +30,7 @@ class EndpointPool:
         self.open: set[UpstreamConnection] = set()
         # In order of their return: popitem() takes the last, sweep() the first.
         self._idle: dict[UpstreamConnection, None] = {}
-        self._loop = loop
+        self.timers = timers
 
     def take(self) -> UpstreamConnection | None:
         """An idle connection, the freshest first; None when there is none."""
@@ -40,7 +41,7 @@ class EndpointPool:
         if self.closed:
             connection.discard()
         else:
-            connection.idle_since = self._loop.time()
+            connection.idle_since = self.timers.time()
             self._idle[connection] = None
 
     def forget(self, connection: UpstreamConnection) -> None:
@@ -54,14 +55,15 @@ class EndpointPool:
         Raises:
             OSError: refused, unreachable, or the name does not resolve.
         """
-        connection = UpstreamConnection(self, self._loop)
+        connection = UpstreamConnection(self)
         make: Callable[[], UpstreamConnection] = lambda: connection  # noqa: E731
         address = self.address
+        loop = asyncio.get_running_loop()
         try:
             if address.is_unix:
-                await self._loop.create_unix_connection(make, address.path)
+                await loop.create_unix_connection(make, address.path)
             else:
-                await self._loop.create_connection(make, address.host, address.port)
+                await loop.create_connection(make, address.host, address.port)
         except asyncio.CancelledError:
             if connection in self.open:  # it was opened in the same turn of the loop
                 connection.discard()
@@ -71,7 +73,7 @@ class EndpointPool:
 
     def sweep(self, keep_s: float) -> None:
         """Close what has been idle for longer than ``keep_s``."""
-        before = self._loop.time() - keep_s
+        before = self.timers.time() - keep_s
         stale = []
         for connection in self._idle:
             if connection.idle_since >= before:

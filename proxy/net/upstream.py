@@ -44,7 +44,7 @@ class UpstreamConnection(asyncio.Protocol):
         "heard", "idle_since", "pool", "send", "served", "transport",
     )  # fmt: skip
 
-    def __init__(self, pool: EndpointPool, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, pool: EndpointPool) -> None:
         self.pool = pool
         self.exchange: Exchange | None = None
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
@@ -52,7 +52,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.idle_since = 0.0
         self.served = 0
         self.heard = False
-        self._deadline = Deadline(loop, self._timed_out)
+        self._deadline = Deadline(pool.timers, self._timed_out)
         self._framer: Framer | None = None
         self._part = bytearray()
         self._informational = 0

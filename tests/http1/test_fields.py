@@ -29,15 +29,16 @@ def test_without() -> None:
     assert fields.without(set(), (b"a",)) == b"B:\t two \t\r\nList: X, ,y\r\nlist: Z\r\nE:\r\n"
 
 
-def test_cut_keep_alive() -> None:
+def test_cut_connection() -> None:
     assert (
-        Fields(b"A: 1\r\nConnection: Keep-Alive\r\nB: 2\r\n").cut_keep_alive()
+        Fields(b"A: 1\r\nConnection: Keep-Alive\r\nB: 2\r\n").cut_connection()
         == b"A: 1\r\nB: 2\r\n"
     )
-    assert Fields(b"Connection: keep-alive\r\n").cut_keep_alive() == b""
-    assert Fields(b"Connection:keep-alive\r\n").cut_keep_alive() is None
-    assert Fields(b"XConnection: keep-alive\r\n").cut_keep_alive() is None
-    assert Fields(b"Connection: keep-alive, x\r\n").cut_keep_alive() is None
+    assert Fields(b"Connection: keep-alive\r\n").cut_connection() == b""
+    assert Fields(b"A: 1\r\nConnection: close\r\nB: 2\r\n").cut_connection() == b"A: 1\r\nB: 2\r\n"
+    assert Fields(b"Connection:keep-alive\r\n").cut_connection() is None
+    assert Fields(b"XConnection: keep-alive\r\n").cut_connection() is None
+    assert Fields(b"Connection: keep-alive, x\r\n").cut_connection() is None
 
 
 def test_hop_by_hop() -> None:

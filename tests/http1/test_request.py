@@ -164,7 +164,7 @@ def test_lookalikes_do_not_frame() -> None:
     [
         ((), 1, True, []),
         ((), 0, False, []),
-        (("Connection: keep-alive",), 1, True, []),
+        (("Connection: keep-alive",), 1, True, [b"keep-alive"]),
         (("Connection: Keep-Alive",), 0, True, [b"keep-alive"]),
         (("Connection: close",), 1, False, [b"close"]),
         (("Connection: CLOSE",), 0, False, [b"close"]),

@@ -1,8 +1,13 @@
-"""A deadline that moves at the price of a store."""
+"""Deadlines that move at the price of a store, on a clock turned by hand."""
 
 import asyncio
+from functools import partial
+from itertools import pairwise
 
-from proxy.net.deadline import Deadline
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.net.deadline import TICK_S, Deadline, Timers
 
 
 class Clock:
@@ -23,59 +28,76 @@ class Clock:
         return handle
 
     def turn(self, to: float) -> None:
-        """Moves the time on and fires what is due."""
+        """Moves the time on and fires what is due, each at its moment."""
+        while due := [when for when in self.waiting if when <= to]:
+            self.now = min(due)
+            for handle, when in list(self.armed.items()):
+                if when <= self.now:
+                    del self.armed[handle]
+                    if not handle.cancelled():
+                        handle._run()
         self.now = to
-        for handle, when in list(self.armed.items()):
-            if when <= to:
-                del self.armed[handle]
-                if not handle.cancelled():
-                    handle._run()
 
     @property
     def waiting(self) -> list[float]:
         return [when for handle, when in self.armed.items() if not handle.cancelled()]
 
 
-def make() -> tuple[Clock, Deadline, list[float]]:
+def make(count: int = 1) -> tuple[Clock, list[Deadline], list[tuple[int, float]]]:
     clock = Clock()
-    fired: list[float] = []
-    return clock, Deadline(clock, lambda: fired.append(clock.now)), fired  # type: ignore[arg-type]
+    timers = Timers(clock)  # type: ignore[arg-type]
+    fired: list[tuple[int, float]] = []
+
+    def noting(number: int) -> Deadline:
+        return Deadline(timers, lambda: fired.append((number, clock.now)))
+
+    return clock, [noting(number) for number in range(count)], fired
 
 
-def test_fires_once() -> None:
-    clock, deadline, fired = make()
+def test_fires_once_and_not_early() -> None:
+    clock, [deadline], fired = make()
     deadline.set(5)
-    clock.turn(104)
-    assert fired == []
     clock.turn(105)
+    assert fired == []
+    clock.turn(105 + TICK_S)
     clock.turn(200)
-    assert fired == [105]
+    assert fired == [(0, 105 + TICK_S)]
     assert clock.waiting == []
 
 
-def test_moving_it_out_keeps_the_one_timer() -> None:
-    clock, deadline, fired = make()
-    for step in range(10):
+def test_moving_it_out_costs_no_timer() -> None:
+    clock, [deadline], fired = make()
+    for step in range(5):
         clock.now = 100 + step
         deadline.set(5)
-    assert clock.waiting == [105]
-    clock.turn(105)
-    assert (fired, clock.waiting) == ([], [114])
-    clock.turn(114)
-    assert fired == [114]
+    assert clock.waiting == [105 + TICK_S]
+    clock.turn(108)
+    assert (fired, clock.waiting) == ([], [109 + TICK_S])
+    clock.turn(110)
+    assert fired == [(0, 109 + TICK_S)]
 
 
-def test_moving_it_in_arms_anew() -> None:
-    clock, deadline, fired = make()
+def test_moving_it_in_is_heard() -> None:
+    clock, [deadline], fired = make()
     deadline.set(50)
     deadline.set(5)
-    assert clock.waiting == [105]
-    clock.turn(105)
-    assert fired == [105]
+    assert clock.waiting == [105 + TICK_S]
+    clock.turn(200)
+    assert fired == [(0, 105 + TICK_S)]
+
+
+def test_many_share_one_timer() -> None:
+    clock, deadlines, fired = make(50)
+    for number, deadline in enumerate(deadlines):
+        deadline.set(5 + number % 2)
+    assert len(clock.waiting) == 1
+    clock.turn(200)
+    assert sorted(number for number, _ in fired) == list(range(50))
+    assert {when for _, when in fired} == {105 + TICK_S, 106 + TICK_S}
 
 
 def test_cleared_and_closed_ones_never_fire() -> None:
-    clock, deadline, fired = make()
+    clock, [deadline], fired = make()
     deadline.set(5)
     deadline.clear()
     clock.turn(110)
@@ -85,3 +107,74 @@ def test_cleared_and_closed_ones_never_fire() -> None:
     deadline.close()
     clock.turn(200)
     assert (fired, clock.waiting) == ([], [])
+
+
+def test_one_may_close_another_that_is_due_with_it() -> None:
+    clock = Clock()
+    timers = Timers(clock)  # type: ignore[arg-type]
+    fired: list[str] = []
+    pair: list[Deadline] = []
+
+    def first_come() -> None:
+        fired.append("one")
+        for deadline in pair:
+            deadline.close()
+
+    pair += [Deadline(timers, first_come), Deadline(timers, first_come)]
+    for deadline in pair:
+        deadline.set(5)
+    clock.turn(200)
+    assert fired == ["one"]
+
+
+def test_one_that_fires_may_be_set_again() -> None:
+    clock = Clock()
+    timers = Timers(clock)  # type: ignore[arg-type]
+    fired: list[float] = []
+
+    def again() -> None:
+        fired.append(clock.now)
+        if len(fired) < 3:
+            deadline.set(1)
+
+    deadline = Deadline(timers, again)
+    deadline.set(1)
+    clock.turn(200)
+    assert len(fired) == 3
+    assert all(1 <= after - before <= 1 + TICK_S for before, after in pairwise(fired))
+
+
+def test_closed_timers_ring_no_more() -> None:
+    clock = Clock()
+    timers = Timers(clock)  # type: ignore[arg-type]
+    deadline = Deadline(timers, lambda: None)
+    deadline.set(1)
+    timers.close()
+    assert clock.waiting == []
+
+
+step = st.tuples(st.integers(0, 4), st.sampled_from(["set", "clear", "turn"]), st.integers(1, 400))
+
+
+@given(st.lists(step, max_size=40))
+def test_each_fires_within_a_tick_of_what_was_set_last(steps: list[tuple[int, str, int]]) -> None:
+    clock = Clock()
+    timers = Timers(clock)  # type: ignore[arg-type]
+    due: dict[int, float] = {}
+
+    def expire(number: int) -> None:
+        assert due.pop(number) <= clock.now
+
+    deadlines = [Deadline(timers, partial(expire, number)) for number in range(5)]
+    for number, action, sixteenths in steps:
+        if action == "set":
+            deadlines[number].set(sixteenths / 16)
+            due[number] = clock.now + sixteenths / 16
+        elif action == "clear":
+            deadlines[number].clear()
+            due.pop(number, None)
+        else:
+            clock.turn(clock.now + sixteenths / 16)
+            assert all(clock.now < at + TICK_S for at in due.values()), "one is late"
+    clock.turn(clock.now + 1000)
+    assert not due

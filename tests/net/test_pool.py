@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from proxy.model.address import parse_endpoint
+from proxy.net.deadline import Timers
 from proxy.net.pool import EndpointPool
 from proxy.net.upstream import UpstreamConnection
 from tests.support.raw_backend import OK, RawBackend, Visit, replying
@@ -20,7 +21,7 @@ def test_last_in_first_out_and_swept_from_the_other_end() -> None:
     async def test() -> None:
         async with RawBackend(silent) as backend:
             loop = asyncio.get_running_loop()
-            pool = EndpointPool(parse_endpoint(backend.endpoint), backend.endpoint, loop)
+            pool = EndpointPool(parse_endpoint(backend.endpoint), backend.endpoint, Timers(loop))
             assert pool.take() is None
             old, young = await pool.connect(), await pool.connect()
             assert pool.open == {old, young}
@@ -53,7 +54,7 @@ def test_a_connection_that_opens_as_it_is_given_up_is_closed(
         monkeypatch.setattr(UpstreamConnection, "connection_made", made_too_late)
         async with RawBackend(silent) as backend:
             loop = asyncio.get_running_loop()
-            pool = EndpointPool(parse_endpoint(backend.endpoint), backend.endpoint, loop)
+            pool = EndpointPool(parse_endpoint(backend.endpoint), backend.endpoint, Timers(loop))
             connecting = asyncio.ensure_future(pool.connect())
             with pytest.raises(asyncio.CancelledError):
                 await connecting
@@ -66,7 +67,7 @@ def test_closing_lets_idle_ones_go() -> None:
     async def test() -> None:
         async with RawBackend(silent) as backend:
             loop = asyncio.get_running_loop()
-            pool = EndpointPool(parse_endpoint(backend.endpoint), backend.endpoint, loop)
+            pool = EndpointPool(parse_endpoint(backend.endpoint), backend.endpoint, Timers(loop))
             pool.give_back(await pool.connect())
             pool.close()
             await eventually(lambda: not pool.open)
