@@ -24,7 +24,6 @@ from proxy.model.config import Config, traffic_of
 from proxy.model.errors import ConfigError, Problem
 from proxy.model.parse import parse_config
 from proxy.model.wire import Counts, Hello, Snapshot
-from proxy.net.listener import release
 from proxy.net.plane import make_router
 from proxy.sync.file import FileWatch
 from proxy.sync.state import StateFile
@@ -108,6 +107,7 @@ class Agent:
         self._rejected = 0
         self._instance = f"{socket.gethostname()[:64]}-{os.urandom(4).hex()}"
         self._changing = asyncio.Lock()
+        self._reopening: set[asyncio.Task[None]] = set()
         self._router: Router | None = None
         self._watch = FileWatch(path, text, self.take_file)
         self._watching: asyncio.Task[None] | None = None
@@ -141,12 +141,20 @@ class Agent:
             await asyncio.gather(self._watching, return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
-            release(self._config.admin.bind)
 
-    async def hang_up(self) -> None:
+    def hang_up(self) -> None:
         """SIGHUP: read the file again, and open the access log anew."""
         self._watch.reload_now()
-        await self._workers.reopen_log()
+        if not self._leaving:
+            task = asyncio.create_task(self._reopen())
+            self._reopening.add(task)
+            task.add_done_callback(self._reopening.discard)
+
+    async def _reopen(self) -> None:
+        try:
+            await self._workers.reopen_log()
+        except Exception:
+            LOG.exception("the access log was not opened anew")
 
     async def leave(self, *, grace: bool) -> bool:
         """Drain: not ready, then still accepting for a moment, then finish what is in hand.

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,8 +19,10 @@ from proxy.fleet import Fleet
 from proxy.model.config import Config
 from proxy.model.errors import ConfigError
 from proxy.model.parse import parse_config
+from proxy.model.wire import Snapshot
 from proxy.net.listener import bind, bound_name, release
 from proxy.supervisor.cpu import usable_cpus
+from proxy.supervisor.memory import keep_buffers
 from proxy.worker import Worker
 
 LOG = logging.getLogger("splitway")
@@ -80,38 +83,54 @@ def _worker_count(text: str) -> int:
 
 
 async def _serve(path: Path, text: str, config: Config, count: int) -> int:
-    loop = asyncio.get_running_loop()
-    signals = _Signals(loop)
+    signals = _Signals(asyncio.get_running_loop())
     snapshot, source = first_snapshot(config)
     *listeners, [admin] = _bind(config, count)
-    served = ", ".join(bound_name(sockets[0]) for sockets in listeners)
-    served += f"; admin on {bound_name(admin)}; workers: {count}"
-    workers: Workers
+    try:
+        workers = await _start(config, snapshot, listeners, count, signals)
+        if isinstance(workers, int):
+            return workers
+        agent = Agent(path, text, config, snapshot, source, workers, signals.drain)
+        await agent.start(admin)
+        signals.on_hang_up(agent.hang_up)
+        served = ", ".join(bound_name(sockets[0]) for sockets in listeners)
+        sys.stdout.write(
+            f"splitway-proxy {__version__}: serving on {served}; admin on {bound_name(admin)};"
+            f" workers: {count}\n"
+        )
+        sys.stdout.flush()
+        await signals.leaving.wait()
+        clean = await _leave(agent, workers, signals)
+        await agent.stop()
+    finally:
+        admin.close()
+        _release(config)
+    LOG.info("gone, %s", "nothing was cut" if clean else "some requests were cut")
+    return 0
+
+
+async def _start(
+    config: Config,
+    snapshot: Snapshot,
+    listeners: list[list[socket.socket]],
+    count: int,
+    signals: "_Signals",
+) -> Workers | int:
+    """Who carries the traffic, accepting; or the exit status, when it came to nothing."""
     if count == 1:
-        worker = workers = Worker(config)
+        keep_buffers()
+        worker = Worker(config)
         if problems := await worker.install(config, snapshot):
             return _said(*map(str, problems))
         await worker.listen([sockets[0] for sockets in listeners])
-    else:
-        places = [[sockets[place] for sockets in listeners] for place in range(count)]
-        fleet = workers = Fleet(places, config, snapshot)
-        if not await _started(fleet, signals):
-            await fleet.drain(0.0)
-            if signals.leaving.is_set():
-                return 0
-            return _said(f"splitway-proxy: the workers did not start within {START_S:g} s")
-    agent = Agent(path, text, config, snapshot, source, workers, signals.drain)
-    await agent.start(admin)
-    loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.ensure_future(agent.hang_up()))
-    sys.stdout.write(f"splitway-proxy {__version__}: serving on {served}\n")
-    sys.stdout.flush()
-    await signals.leaving.wait()
-    clean = await _leave(agent, workers, signals)
-    await agent.stop()
-    for listener in config.listeners:
-        release(listener.bind)
-    LOG.info("gone, %s", "nothing was cut" if clean else "some requests were cut")
-    return 0
+        return worker
+    places = [[sockets[place] for sockets in listeners] for place in range(count)]
+    fleet = Fleet(places, config, snapshot)
+    refusal = await _started(fleet, signals)
+    if not refusal and not signals.leaving.is_set():
+        return fleet
+    await fleet.drain(0.0)
+    return 0 if signals.leaving.is_set() else _said(f"splitway-proxy: {refusal}")
 
 
 class _Signals:
@@ -122,8 +141,15 @@ class _Signals:
         self.leaving = asyncio.Event()
         self.hurried = asyncio.Event()
         self.grace = True
+        self._loop = loop
         loop.add_signal_handler(signal.SIGTERM, self.leave)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        # Until there is an agent to tell: what it would read now is what is being started.
+        self.on_hang_up(lambda: None)
+
+    def on_hang_up(self, do: Callable[[], None]) -> None:
+        """What SIGHUP does from now on."""
+        self._loop.add_signal_handler(signal.SIGHUP, do)
 
     def leave(self) -> None:
         """Leave; asked again, cut."""
@@ -141,8 +167,8 @@ class _Signals:
         self.leave()
 
 
-async def _started(fleet: Fleet, signals: _Signals) -> bool:
-    """Start the workers, unless a signal comes first."""
+async def _started(fleet: Fleet, signals: _Signals) -> str:
+    """Start the workers, unless a signal comes first. Returns why they do not serve, if so."""
     starting = asyncio.ensure_future(fleet.start(START_S))
     leaving = asyncio.ensure_future(signals.leaving.wait())
     await asyncio.wait((starting, leaving), return_when=asyncio.FIRST_COMPLETED)
@@ -150,7 +176,7 @@ async def _started(fleet: Fleet, signals: _Signals) -> bool:
     if not starting.done():
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
-        return False
+        return "told to leave"
     return starting.result()
 
 
@@ -173,12 +199,18 @@ def _bind(config: Config, count: int) -> list[list[socket.socket]]:
     try:
         for listener in config.listeners:
             bound += [bind(f"listener {listener.name}", listener.bind, count)]
-        bound += [bind("admin", config.admin.bind)]
+        bound += [bind("admin", config.admin.bind, shared=False)]
     except OSError:
         for sock in (sock for sockets in bound for sock in sockets):
             sock.close()
+        _release(config)
         raise
     return bound
+
+
+def _release(config: Config) -> None:
+    for text in (*(listener.bind for listener in config.listeners), config.admin.bind):
+        release(text)
 
 
 def _said(*lines: str) -> int:

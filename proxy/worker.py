@@ -5,7 +5,6 @@ its orders over the link; it never decides anything, and leaves when its parent 
 """
 
 import asyncio
-import contextlib
 import logging
 import signal
 import socket
@@ -16,10 +15,22 @@ import uvloop
 
 from proxy.model.config import Config
 from proxy.model.errors import ConfigError, Problem
-from proxy.model.wire import Ack, Counts, Install, Leave, Nack, Pull, Reopen, Snapshot, ToWorker
+from proxy.model.wire import (
+    Ack,
+    Counts,
+    Install,
+    Leave,
+    Left,
+    Nack,
+    Pull,
+    Reopen,
+    Snapshot,
+    ToWorker,
+)
 from proxy.net.plane import Plane
 from proxy.request_log import AccessLogger
 from proxy.supervisor.link import Link, LinkClosed
+from proxy.supervisor.memory import keep_buffers
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.metrics import Registry
 
@@ -38,7 +49,7 @@ class Worker:
 
     def __init__(self, config: Config) -> None:
         self._registry = Registry()
-        self._log = AccessLog(config.access_log.path) if config.access_log else None
+        self._log = _opened(config.access_log.path) if config.access_log else None
         self._plane = Plane(
             self._registry.version,
             self._registry.unrouted,
@@ -84,34 +95,84 @@ class Worker:
             self._log.flush()
 
 
+def _opened(path: str) -> AccessLog:
+    try:
+        return AccessLog(path)
+    except OSError as error:
+        raise OSError(f"access_log.path: {path}: {error.strerror or error}") from error
+
+
 async def serve_link(link: Link, sockets: list[socket.socket]) -> None:
     """Follow the parent's orders until it says to leave, or is gone."""
-    worker: Worker | None = None
-    with contextlib.suppress(LinkClosed):
-        while True:
-            match await link.receive():
-                case Install(config=config, snapshot=snapshot):
-                    first = worker is None
-                    worker = worker or Worker(config)
-                    problems = await worker.install(config, snapshot)
-                    if first and not problems:
-                        await worker.listen(sockets)
-                    revision = snapshot.revision
-                    await link.send(Nack(revision, problems) if problems else Ack(revision))
-                case Pull():
-                    await link.send(await worker.counts() if worker else Counts(versions=()))
-                case Reopen():
-                    if worker is not None:
-                        await worker.reopen_log()
-                    await link.send(Counts(versions=()))
-                case Leave(deadline_s=deadline_s):
-                    if worker is not None:
-                        await worker.drain(deadline_s)
-                        await link.send(await worker.counts())
-                    return
-    LOG.error("the first process is gone; leaving")
-    if worker is not None:
-        await worker.drain(PARENT_GONE_S)
+    child = _Child(sockets)
+    try:
+        while not isinstance(order := await link.receive(), Leave):
+            await link.send(await child.obey(order))
+        await child.leave(link, order.deadline_s)
+    except LinkClosed:
+        LOG.warning("the first process is gone; leaving")
+        await child.drain(PARENT_GONE_S)
+
+
+class _Child:
+    """A worker under a parent; there is none before the first ``Install``."""
+
+    def __init__(self, sockets: list[socket.socket]) -> None:
+        self._sockets = sockets
+        self._worker: Worker | None = None
+
+    async def obey(self, order: Install | Pull | Reopen) -> Ack | Nack | Counts:
+        """Do it; returns the answer."""
+        if isinstance(order, Install):
+            problems = await self._install(order.config, order.snapshot)
+            revision = order.snapshot.revision
+            return Nack(revision, problems) if problems else Ack(revision)
+        if isinstance(order, Reopen) and self._worker is not None:
+            await self._worker.reopen_log()
+        return await self.counts()
+
+    async def leave(self, link: Link, deadline_s: float) -> None:
+        """Drain, still answering meanwhile, then say the last words."""
+        draining = asyncio.create_task(self.drain(deadline_s))
+        obeying = asyncio.create_task(self._obey_until_hurried(link))
+        await asyncio.wait((draining, obeying), return_when=asyncio.FIRST_COMPLETED)
+        hurried = obeying.done() and not obeying.cancelled() and obeying.result()
+        clean = await self.drain(0.0) if hurried else True
+        clean &= await draining
+        obeying.cancel()
+        await asyncio.wait((obeying,))
+        await link.send(Left(await self.counts(), clean))
+
+    async def drain(self, deadline_s: float) -> bool:
+        """Finish and close. Returns whether nothing had to be cut."""
+        return await self._worker.drain(deadline_s) if self._worker is not None else True
+
+    async def counts(self) -> Counts:
+        """What was counted so far."""
+        return await self._worker.counts() if self._worker is not None else Counts(versions=())
+
+    async def _install(self, config: Config, snapshot: Snapshot) -> tuple[Problem, ...]:
+        if self._worker is not None:
+            return await self._worker.install(config, snapshot)
+        try:
+            worker = Worker(config)
+        except OSError as error:
+            return (Problem("", str(error)),)
+        if problems := await worker.install(config, snapshot):
+            await worker.drain(0.0)
+            return problems
+        await worker.listen(self._sockets)
+        self._worker = worker
+        return ()
+
+    async def _obey_until_hurried(self, link: Link) -> bool:
+        """Returns whether the parent asks to cut; not so if it is gone: then the deadline holds."""
+        try:
+            while not isinstance(order := await link.receive(), Leave):
+                await link.send(await self.obey(order))
+        except LinkClosed:
+            return False
+        return True
 
 
 def main() -> None:
@@ -121,6 +182,7 @@ def main() -> None:
         signal.signal(
             number, signal.SIG_IGN
         )  # a terminal signals the whole group; the parent decides
+    keep_buffers()
     link_fd, *listening = map(int, sys.argv[1:])
 
     async def run() -> None:

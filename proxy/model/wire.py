@@ -3,7 +3,7 @@
 Control stream (WebSocket text frames of JSON, one message each): the proxy opens with ``Hello``;
 the control plane sends whole, numbered ``Snapshot``s; the proxy answers each with ``Ack`` or
 ``Nack``. Worker link (length-prefixed MessagePack, see ``proxy.supervisor.link``): ``Install`` is
-answered the same way, ``Pull`` with ``Counts``; ``Leave`` with the process's end.
+answered the same way, ``Pull`` with ``Counts``; ``Leave`` with ``Left`` and the process's end.
 """
 
 from typing import Annotated
@@ -113,7 +113,15 @@ class Leave(msgspec.Struct, frozen=True, tag="leave"):
     deadline_s: float
 
 
+class Left(msgspec.Struct, frozen=True, tag="left"):
+    """A worker's last words."""
+
+    counts: Counts
+    clean: bool
+    """Whether nothing had to be cut."""
+
+
 ToControl = Hello | Ack | Nack
 FromControl = Snapshot
 ToWorker = Install | Pull | Reopen | Leave
-FromWorker = Ack | Nack | Counts
+FromWorker = Ack | Nack | Counts | Left

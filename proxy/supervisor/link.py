@@ -48,7 +48,7 @@ class Link:
         try:
             self._writer.write(len(data).to_bytes(4, "big") + data)
             await self._writer.drain()
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # uvloop raises the second once it is closed
             raise LinkClosed from error
 
     async def receive(self) -> Any:

@@ -9,13 +9,16 @@ import contextlib
 import logging
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
 LOG = logging.getLogger("splitway.supervisor")
 
 SHORT_LIFE_S = 5.0
 PAUSE_S = 0.2
 MAX_PAUSE_S = 5.0
+LAST_S = 2.0
+"""Between the end of a process and of its link, whichever is first: time for what is on its way."""
 
 
 class Prefork:
@@ -26,7 +29,8 @@ class Prefork:
             place's sockets follow them.
         places: what each place's process inherits.
         serve: called with the place's number and our end of its socket pair each time a process
-            was started; cancelled when that process is gone.
+            was started. It returns when the link is closed, and the process is then ended; it is
+            cancelled when the process is gone and it does not return.
         environment: of the processes; ours by default.
     """
 
@@ -34,7 +38,7 @@ class Prefork:
         self,
         command: Sequence[str],
         places: Sequence[Sequence[socket.socket]],
-        serve: Callable[[int, socket.socket], Awaitable[None]],
+        serve: Callable[[int, socket.socket], Coroutine[Any, Any, None]],
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._command = command
@@ -83,11 +87,15 @@ class Prefork:
         pause_s = PAUSE_S
         while not self._leaving.is_set():
             begun = loop.time()
-            status = await self._live(place, sockets)
-            if self._leaving.is_set():
-                return
-            self.restarts += 1
-            LOG.error("worker %d ended with status %s; starting another", place, status)
+            try:
+                status = await self._live(place, sockets)
+            except OSError as error:  # out of descriptors, processes or memory: that passes
+                LOG.warning("worker %d cannot be started, trying again: %s", place, error)
+            else:
+                if self._leaving.is_set():
+                    return
+                self.restarts += 1
+                LOG.error("worker %d ended with status %s; starting another", place, status)
             if loop.time() - begun > SHORT_LIFE_S:
                 pause_s = PAUSE_S
                 continue
@@ -96,11 +104,41 @@ class Prefork:
             pause_s = min(pause_s * 2, MAX_PAUSE_S)
 
     async def _live(self, place: int, sockets: Sequence[socket.socket]) -> int | None:
-        """One process from its start to its end."""
+        """One process from its start to its end.
+
+        Raises:
+            OSError: it cannot be started.
+        """
         ours, theirs = socket.socketpair()
+        try:
+            process = await self._spawn(theirs, sockets)
+        except BaseException:
+            ours.close()
+            raise
+        self._processes[place] = process
+        if self._leaving.is_set():  # too late to be told so
+            self.kill(place)
+        serving = asyncio.create_task(self._serve(place, ours))
+        ending = asyncio.create_task(process.wait())
+        try:
+            await asyncio.wait((serving, ending), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((serving, ending), timeout=LAST_S)
+            if not ending.done():
+                self.kill(place)
+            return await ending
+        finally:
+            del self._processes[place]
+            serving.cancel()
+            await asyncio.wait((serving,))
+            if not serving.cancelled() and (error := serving.exception()) is not None:
+                LOG.error("worker %d: its link failed", place, exc_info=error)
+
+    async def _spawn(
+        self, theirs: socket.socket, sockets: Sequence[socket.socket]
+    ) -> asyncio.subprocess.Process:
         with theirs:
             descriptors = [theirs.fileno(), *(sock.fileno() for sock in sockets)]
-            process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 sys.executable,
                 *self._command,
                 *map(str, descriptors),
@@ -108,11 +146,3 @@ class Prefork:
                 pass_fds=descriptors,
                 env=self._environment,
             )
-        self._processes[place] = process
-        serving = asyncio.ensure_future(self._serve(place, ours))
-        try:
-            return await process.wait()
-        finally:
-            del self._processes[place]
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)

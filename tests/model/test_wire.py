@@ -24,6 +24,7 @@ MESSAGES = [
     (wire.ToWorker, wire.Pull()),
     (wire.ToWorker, wire.Reopen()),
     (wire.ToWorker, wire.Leave(30.0)),
+    (wire.FromWorker, wire.Left(wire.Counts(versions=()), clean=True)),
     (wire.FromWorker, wire.Counts((COUNTS,), connections=2)),
 ]
 

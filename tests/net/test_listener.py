@@ -58,3 +58,12 @@ def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "data"
     with socket.socket(socket.AF_UNIX) as sock, pytest.raises(OSError, match=r"."):
         sock.connect(str(path))
+
+
+def test_what_is_not_shared_is_bound_once() -> None:
+    (sock,) = bind("admin", "127.0.0.1:0", shared=False)
+    with sock:
+        sock.listen()
+        port = sock.getsockname()[1]
+        with pytest.raises(OSError, match=f"admin: 127.0.0.1:{port}: Address already in use"):
+            bind("admin", f"127.0.0.1:{port}", shared=False)

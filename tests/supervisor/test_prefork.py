@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -25,6 +26,11 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 socket.socket(fileno=int(sys.argv[1])).sendall(b"%d \\n" % os.getpid())
 threading.Event().wait()
 """
+DEAF = """
+import os, socket, sys, threading
+with socket.socket(fileno=int(sys.argv[1])) as link: link.sendall(b"%d \\n" % os.getpid())
+threading.Event().wait()
+"""
 DIES = "import sys; sys.exit(3)"
 
 
@@ -43,7 +49,7 @@ class Book:
             if line := await reader.readline():
                 self.links[place] = writer
                 self.said.put_nowait((place, line.decode().strip()))
-            await asyncio.get_running_loop().create_future()
+            await reader.read()
         finally:
             writer.close()
             with suppress(OSError):
@@ -149,3 +155,38 @@ def test_one_that_dies_at_once_is_started_with_growing_pauses(
 
     asyncio.run(run())
     assert pauses[:3] == [0.001, 0.002, 0.004]
+
+
+def test_one_that_cannot_be_started_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(prefork, "PAUSE_S", 0.001)
+
+    async def run() -> None:
+        with monkeypatch.context() as broken:
+            broken.setattr(sys, "executable", "/nowhere/python")
+            book = Book()
+            workers = Prefork(("-c", CHILD), [[]], book.serve)
+            workers.start()
+            while "cannot be started" not in caplog.text:  # noqa: ASYNC110 a log line
+                await asyncio.sleep(0)
+        await book.next()
+        assert workers.restarts == 0
+        for writer in book.links.values():
+            writer.close()
+        await workers.ended(within_s=5.0)
+
+    asyncio.run(run())
+
+
+def test_a_process_that_lives_on_without_its_link_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prefork, "LAST_S", 0.05)
+
+    async def run() -> None:
+        async with running(DEAF, [[]]) as (_, book):
+            first = await book.next()
+            assert await book.next() != first
+
+    asyncio.run(run())

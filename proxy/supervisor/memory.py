@@ -1,0 +1,33 @@
+"""Owns how this process's allocator treats the buffers that bodies pass through. Never allocates.
+
+A read from a socket is up to 256 KiB. By default glibc maps and unmaps blocks of that size, or
+trims the heap behind them, so that every read faults in 64 pages anew: it cost more than the
+copying. Figures: ``docs/adr/0008-hot-path.md``. Source: mallopt(3).
+"""
+
+import ctypes
+import os
+
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+MMAP_THRESHOLD_BYTES = 4 * 1024 * 1024
+TRIM_THRESHOLD_BYTES = 16 * 1024 * 1024
+"""What may stay with the process at the end of its heap: far below the 64 MB it is given."""
+
+
+def keep_buffers() -> bool:
+    """Have freed buffers stay with the process, ready for the next read.
+
+    Returns:
+        Whether the allocator took it; another one than glibc's does not know the call, and whoever
+        has set ``MALLOC_…`` in the environment has decided already.
+    """
+    if any(name.startswith("MALLOC_") for name in os.environ):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    return bool(
+        mallopt(_M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
+        and mallopt(_M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES)
+    )
