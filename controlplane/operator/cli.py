@@ -140,6 +140,9 @@ def config_push(
         raise _failed(f"{file}: not UTF-8 at byte {error.start}") from None
     except ConfigError as error:
         raise _failed(str(error)) from None
+    if not traffic.services:
+        # A proxy's file without them would take every service away.
+        raise _failed(f"{file}: no services; nothing was sent (the API takes an empty document)")
     query = {"reason": reason} if reason else None
     answer = _call(_client(context).replace("/v1/config", traffic, query, if_match))
     typer.echo(f"revision {answer['revision']}")

@@ -74,8 +74,10 @@ class Client:
                 ) as response,
             ):
                 return _result(response.status, await response.read(), self._url)
-        except aiohttp.InvalidURL:
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
             raise CallError(f"{self._url}: not a URL such as http://127.0.0.1:9800") from None
+        except aiohttp.ClientSSLError:
+            raise CallError(f"{self._url}: no TLS there; is it http:// that is meant?") from None
         except aiohttp.ClientConnectorError as error:
             number = error.os_error.errno
             # asyncio puts its own words where the system's belong.
@@ -100,6 +102,8 @@ def _result(status: int, body: bytes, url: str) -> Any:
     if not isinstance(answer, dict):
         raise CallError(f"{url} answered {status}, and not as a control plane does")
     if status == HTTPStatus.OK:
+        if not answer.keys() & {"revision", "revisions"}:  # every answer of ours has one
+            raise CallError(f"{url} answered {status}, and not as a control plane does")
         return answer
     raise CallError(_said(answer, status))
 

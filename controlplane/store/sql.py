@@ -35,8 +35,10 @@ _LOCK_POLL_S = 0.1
 class SqlStore:
     """A store in one SQL database. Made by ``open``."""
 
-    def __init__(self, engine: AsyncEngine, lock: int, store_id: str) -> None:
+    def __init__(self, engine: AsyncEngine, lock: int, store_id: str, path: Path) -> None:
         self._engine = engine
+        self._path = path.absolute()
+        self._file = _identity(self._path)
         self._writer = engine.execution_options(begin="BEGIN IMMEDIATE")
         # SQLite would make writers wait too, but each would hold a thread and poll.
         self._one_writer = asyncio.Lock()
@@ -65,7 +67,7 @@ class SqlStore:
             await engine.dispose()
             os.close(lock)
             raise
-        return cls(engine, lock, store_id)
+        return cls(engine, lock, store_id, path)
 
     async def newest(self) -> Revision:
         """See ``Store``."""
@@ -75,6 +77,7 @@ class SqlStore:
     async def append(self, decide: Decide, expected: frozenset[int] | None) -> Revision:
         """See ``Store``."""
         async with self._one_writer:
+            self._check_file()
             with _translated():
                 async with self._writer.begin() as connection:
                     newest = await connection.run_sync(_newest)
@@ -99,6 +102,7 @@ class SqlStore:
 
     async def ping(self) -> None:
         """See ``Store``."""
+        self._check_file()
         async with self._reading() as connection:
             await connection.execute(select(store.c.id))
 
@@ -106,6 +110,14 @@ class SqlStore:
         """See ``Store``."""
         await self._engine.dispose()
         os.close(self._lock)
+
+    def _check_file(self) -> None:
+        # SQLite writes on into a file that was deleted, and a restart would not find it.
+        if _identity(self._path) != self._file:
+            raise StoreError(
+                f"store {self._path}: the file was removed or replaced while it was open; "
+                "put it back and start the control plane again"
+            )
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:
@@ -128,6 +140,14 @@ def sqlite_path(url: str) -> Path:
     if not parsed.database or parsed.database == ":memory:":
         raise StoreError(f"store {url!r}: name a file; what is in memory only is not durable")
     return Path(parsed.database)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _engine(path: Path) -> AsyncEngine:

@@ -125,6 +125,13 @@ def test_a_wrong_file_is_refused_with_every_line(cli: Cli) -> None:
     assert json.loads(cli.says("config", "get", "--json"))["revision"] == 0
 
 
+def test_a_file_without_traffic_does_not_remove_everything(cli: Cli) -> None:
+    cli.says("config", "push", cli.file())
+    path = cli.file('control: {url: "http://127.0.0.1:9800"}\n')
+    assert "no services" in cli.fails("config", "push", path)
+    assert json.loads(cli.says("config", "get", "--json"))["revision"] == 1
+
+
 def test_a_file_that_cannot_be_read(cli: Cli, tmp_path: Path) -> None:
     assert "nowhere: No such file" in cli.fails("config", "push", str(tmp_path / "nowhere"))
     (tmp_path / "latin").write_bytes(b"services: \xe9")
@@ -179,4 +186,12 @@ def test_nobody_is_there(cli: Cli) -> None:
     cli.env["SPLITWAY_URL"] = f"http://127.0.0.1:{port}"
     error = cli.fails("services")
     assert error == f"splitway: no control plane at http://127.0.0.1:{port}: connection refused\n"
-    assert "not a URL" in cli.fails("--url", "somewhere", "services")
+
+
+@pytest.mark.parametrize("url", ["somewhere", "127.0.0.1:9800", "ftp://127.0.0.1"])
+def test_an_address_that_is_no_url(cli: Cli, url: str) -> None:
+    assert "not a URL such as http://" in cli.fails("--url", url, "services")
+
+
+def test_tls_where_none_is_spoken(cli: Cli) -> None:
+    assert "is it http://" in cli.fails("--url", cli.url.replace("http:", "https:"), "services")

@@ -29,6 +29,7 @@ async def read_from(answer: aiohttp.web.Response) -> object:
         (aiohttp.web.Response(text="<html>"), "answered 200, and not as a control plane does"),
         (aiohttp.web.Response(status=502, text="oops"), "answered 502"),
         (aiohttp.web.Response(text="[]"), "not as a control plane does"),
+        (aiohttp.web.Response(text="{}"), "not as a control plane does"),
         (aiohttp.web.Response(status=302, headers={"Location": "http://evil"}), "answered 302"),
         (aiohttp.web.Response(status=500, text="{}"), "the control plane answered 500"),
         (aiohttp.web.Response(status=422, text='{"problems": 5, "detail": "no"}'), "^no$"),
@@ -47,7 +48,7 @@ def test_whatever_is_answered_is_a_clear_error(answer: aiohttp.web.Response, mes
 
 
 def test_a_good_answer_is_given_back() -> None:
-    assert asyncio.run(read_from(aiohttp.web.Response(text='{"a": 1}'))) == {"a": 1}
+    assert asyncio.run(read_from(aiohttp.web.Response(text='{"revision": 1}'))) == {"revision": 1}
 
 
 def test_a_service_name_cannot_leave_its_place() -> None:

@@ -232,6 +232,23 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         asyncio.run(SqlStore.open(store_url(tmp_path / "none")))
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_was_taken_away_takes_no_change(tmp_path: Path, replaced: bool) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as store:
+            await store.append(to(shop(a=1)), None)
+            (tmp_path / "control.db").rename(tmp_path / "away.db")
+            if replaced:
+                (tmp_path / "control.db").touch()
+            with pytest.raises(StoreError, match="removed or replaced"):
+                await store.append(to(shop(a=2)), None)
+            with pytest.raises(StoreError, match="removed or replaced"):
+                await store.ping()
+            assert (await store.newest()).number == 1
+
+    asyncio.run(scenario())
+
+
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "control.db").write_bytes(b"not a database, but long enough to look at" * 50)
     with pytest.raises(StoreError, match="not a database"):
