@@ -14,11 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import uvloop
+from aiohttp.http_exceptions import HttpProcessingError
 
 from controlplane.app import Settings, running
 from controlplane.store.base import StoreError
 from controlplane.store.sql import sqlite_path
 from controlplane.tokens import ENVIRONMENT, TokenError, generated_token, given_token
+from proxy import __version__
 from proxy.model.address import Address, parse_bind
 
 _BAD_USAGE = 2
@@ -30,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
+    logging.getLogger("aiohttp.server").addFilter(brief)
     # Alembic tells at every start that it is there.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
@@ -41,6 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail(f"--bind {options.bind}: {error.strerror or error}")
     return 0
+
+
+def brief(record: logging.LogRecord) -> bool:
+    """Shortens what aiohttp logs of bytes that are no request: anybody may send them, without a
+    token, and a traceback for each would fill the disk."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.exc_info = None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args = "what is no HTTP request was answered %d", (error.code,)
+    return True
 
 
 async def _serve(settings: Settings) -> None:
@@ -101,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"holds the bearer token; without it {ENVIRONMENT} is used, and without that "
         "<store>.token, which the first start makes",
     )
+    parser.add_argument("--version", action="version", version=f"splitway-control {__version__}")
     return parser
 
 

@@ -17,6 +17,7 @@ import typer
 from controlplane.operator import show
 from controlplane.operator.client import CallError, Client, service_path
 from controlplane.tokens import ENVIRONMENT, TokenError, given_token
+from proxy import __version__
 from proxy.model.config import traffic_of
 from proxy.model.errors import ConfigError
 from proxy.model.parse import parse_config
@@ -46,6 +47,12 @@ def main() -> None:
     app(prog_name="splitway")
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"splitway {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def connect(
     context: typer.Context,
@@ -55,6 +62,9 @@ def connect(
     token_file: Annotated[
         Path | None, typer.Option(help=f"Holds the token; without it {ENVIRONMENT} is used.")
     ] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="The release.")
+    ] = False,
 ) -> None:
     """Reads and changes what Splitway's control plane tells its proxies."""
     context.obj = (url, token_file)

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import itertools
+import logging
 import signal
 import socket
 import sqlite3
@@ -10,7 +11,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from controlplane.cli import main
+from controlplane.app import Settings, running
+from controlplane.cli import brief, main
+from proxy import __version__
 from tests.controlplane.support import (
     SHOP_WEIGHTS,
     TOKEN,
@@ -192,3 +195,34 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     database = sqlite3.connect(tmp_path / "control.db")
     assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     database.close()
+
+
+def test_bytes_that_are_no_request_leave_one_line(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    logger = logging.getLogger("aiohttp.server")
+    logger.addFilter(brief)
+
+    async def run() -> None:
+        async with running(Settings(f"sqlite:///{tmp_path / 'a.db'}", "127.0.0.1", 0, "t")) as url:
+            port = int(url.rpartition(":")[2])
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await reader.read(12))[9:] == b"400"
+            writer.close()
+            await writer.wait_closed()
+
+    try:
+        asyncio.run(run())
+    finally:
+        logger.removeFilter(brief)
+    said = [record for record in caplog.records if record.name == "aiohttp.server"]
+    assert [record.getMessage() for record in said] == ["what is no HTTP request was answered 400"]
+    assert said[0].exc_info is None
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+    assert left.value.code == 0
+    assert capsys.readouterr().out == f"splitway-control {__version__}\n"

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from controlplane.operator.cli import app
+from proxy import __version__
 from proxy.model.errors import Problem
 from tests.controlplane.support import DOCUMENT, TOKEN, Api, control_thread
 
@@ -195,3 +196,7 @@ def test_an_address_that_is_no_url(cli: Cli, url: str) -> None:
 
 def test_tls_where_none_is_spoken(cli: Cli) -> None:
     assert "is it http://" in cli.fails("--url", cli.url.replace("http:", "https:"), "services")
+
+
+def test_version(cli: Cli) -> None:
+    assert cli.says("--version") == f"splitway {__version__}\n"
