@@ -1,9 +1,12 @@
+from math import inf
+
 import pytest
 
 from loadtests.population import (
     choose_series,
     distance,
     own_shares,
+    relative_distance,
     shares_asked,
     user_id,
     users,
@@ -30,13 +33,26 @@ def test_distance_is_the_largest_of_any_version() -> None:
     assert distance({"a": 0.5, "b": 0.5}, {"a": 0.4, "c": 0.6}) == pytest.approx(0.6)
 
 
+@pytest.mark.parametrize(
+    ("seen", "off"),
+    [
+        ({"a": 0.99, "b": 0.01}, 0.0),
+        ({"a": 0.9908, "b": 0.0092}, 0.08),
+        ({"a": 1.0}, 1.0),
+        ({"a": 0.99, "b": 0.009, "c": 0.001}, inf),
+    ],
+)
+def test_relative_distance_is_by_the_share_asked(seen: dict[str, float], off: float) -> None:
+    assert relative_distance({"a": 0.99, "b": 0.01, "d": 0.0}, seen) == pytest.approx(off)
+
+
 def test_the_chosen_series_is_close_to_every_step() -> None:
     asked = list(zip(STEPS, tables_of(STEPS), strict=True))
-    series = choose_series(2000, asked, slot_of("shop"), tolerance=0.005)
+    series = choose_series(2000, asked, slot_of("shop"), tolerance=0.01)
     everyone = list(users(series, 2000))
     for weights, table in asked:
         own = own_shares(everyone, table, slot_of("shop"))
-        assert distance(shares_asked(weights), own) <= 0.005
+        assert relative_distance(shares_asked(weights), own) <= 0.01
 
 
 def test_the_closest_series_is_taken_when_none_is_close_enough() -> None:
