@@ -34,7 +34,7 @@ MAX_WORKERS = 256
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run ``splitway-proxy``; exits 0 when it was told to leave, 1 or 2 when it could not serve."""
+    """Run ``splitway-proxy``; exits 0 when it was told to leave, 2 when it could not serve."""
     options = _parse_arguments(arguments)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"

@@ -178,10 +178,9 @@ class _Child:
 def main() -> None:
     """Run as a child: arguments are the descriptors of the link and of the bound sockets."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    # A terminal signals the whole group; the parent decides what follows.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(
-            number, signal.SIG_IGN
-        )  # a terminal signals the whole group; the parent decides
+        signal.signal(number, signal.SIG_IGN)
     keep_buffers()
     link_fd, *listening = map(int, sys.argv[1:])
 

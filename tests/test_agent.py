@@ -13,28 +13,17 @@ from proxy.model.wire import Snapshot
 from proxy.sync.state import StateFile
 from proxy.telemetry.metrics import Registry
 from proxy.worker import Worker
-
-TEXT = """\
-listeners: [{name: web, bind: "127.0.0.1:0"}]
-admin: {bind: "127.0.0.1:0"}
-services:
-  shop:
-    versions:
-      stable: {endpoints: ["http://127.0.0.1:1"]}
-      canary: {endpoints: ["http://127.0.0.1:2"]}
-    weights: {stable: 95, canary: 5}
-routes: [{service: shop}]
-"""
+from tests.support.configs import PORTS_FREE
 
 
 def following(folder: Path) -> str:
-    return TEXT + (
+    return PORTS_FREE + (
         f'control: {{url: "http://127.0.0.1:1", state_file: "{folder / "state" / "good.json"}"}}\n'
     )
 
 
 def traffic(**weights: int) -> Traffic:
-    config = parse_config(TEXT)
+    config = parse_config(PORTS_FREE)
     service = msgspec.structs.replace(config.services["shop"], weights=weights)
     return Traffic(services={"shop": service}, routes=config.routes)
 
@@ -60,18 +49,18 @@ async def ended(agent: Agent) -> None:
 
 def test_the_file_is_in_force_until_it_is_wrong(tmp_path: Path) -> None:
     async def run() -> None:
-        agent = await agent_for(tmp_path, TEXT)
+        agent = await agent_for(tmp_path, PORTS_FREE)
         assert (agent.running().source, agent.running().revision) == ("file", 1)
-        await agent.take_file(TEXT.replace("canary: 5}", "canary: 95}"))
+        await agent.take_file(PORTS_FREE.replace("canary: 5}", "canary: 95}"))
         assert agent.running().revision == 2
         assert share(agent, "canary") == 0.5
         before = agent.running()
         for wrong in (
             "services: [",
-            TEXT.replace("canary: 5}", "canary: -5}"),
-            TEXT.replace("name: web", "name: internet"),
-            TEXT.replace('admin: {bind: "127.0.0.1:0"}', 'admin: {bind: "127.0.0.1:9"}'),
-            TEXT + "access_log: {}\n",
+            PORTS_FREE.replace("canary: 5}", "canary: -5}"),
+            PORTS_FREE.replace("name: web", "name: internet"),
+            PORTS_FREE.replace('admin: {bind: "127.0.0.1:0"}', 'admin: {bind: "127.0.0.1:9"}'),
+            PORTS_FREE + "access_log: {}\n",
         ):
             await agent.take_file(wrong)
             assert agent.running() == before
@@ -146,7 +135,7 @@ def test_readiness_needs_routes_and_ends_with_the_drain(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("config", [parse_config(TEXT)])
+@pytest.mark.parametrize("config", [parse_config(PORTS_FREE)])
 def test_a_worker_refuses_without_losing_what_it_has(config: Config) -> None:
     async def run() -> None:
         worker = Worker(config)

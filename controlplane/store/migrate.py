@@ -7,7 +7,6 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
@@ -29,11 +28,6 @@ def migrate(connection: Connection) -> None:
         raise StoreError(
             f"the database does not fit this release ({error}); was it made by a newer one?"
         ) from error
-
-
-def newest_form() -> str | None:
-    """The form of the database that this release works with."""
-    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def _config() -> Config:

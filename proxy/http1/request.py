@@ -108,6 +108,10 @@ def _refusal(data: bytes) -> BadRequest:
     return BadRequest(400, "The request line is not valid HTTP/1.1.")
 
 
+_CACHED_BYTES = 255
+"""Longer hosts are no real ones: kept, they would let clients fill the cache with megabytes."""
+
+
 @lru_cache(maxsize=256)
 def _is_authority(host: bytes) -> bool:
     """Cached, as a service is asked for by few names."""
@@ -122,7 +126,8 @@ def _read_host(head: RequestHead) -> None:
         return
     raw = head.raw
     host = raw[mark + 5 : raw.index(b"\r", mark)].strip(b" \t")
-    if not _is_authority(host):
+    judge = _is_authority if len(host) <= _CACHED_BYTES else _is_authority.__wrapped__
+    if not judge(host):
         raise BadRequest(400, "The Host field is not a valid authority.")
     head.authority = host
 

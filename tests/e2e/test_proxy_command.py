@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from loadtests.demo.children import Children
+from tests.support.configs import PORTS_FREE
 from tests.support.road import ROOT, Road, road, said, until
 
 pytestmark = pytest.mark.e2e
@@ -28,23 +29,9 @@ def run_proxy(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-GOOD = """\
-listeners: [{name: web, bind: "127.0.0.1:0"}]
-admin: {bind: "127.0.0.1:0"}
-services:
-  shop:
-    versions:
-      stable: {endpoints: ["http://127.0.0.1:1"]}
-      canary: {endpoints: ["http://127.0.0.1:2"]}
-    weights: {stable: 95, canary: 5}
-routes:
-  - {service: shop}
-"""
-
-
 def test_check_accepts_a_good_file(tmp_path: Path) -> None:
     file = tmp_path / "good.yaml"
-    file.write_text(GOOD)
+    file.write_text(PORTS_FREE)
     done = run_proxy("--config", str(file), "--check")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{file}: ok\n", "")
 
@@ -52,7 +39,9 @@ def test_check_accepts_a_good_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [[], ["--check"]])
 def test_a_bad_file_is_refused_with_every_problem(tmp_path: Path, arguments: list[str]) -> None:
     file = tmp_path / "bad.yaml"
-    file.write_text(GOOD.replace("canary: 5", "canari: 5").replace("service: shop", "service: sho"))
+    file.write_text(
+        PORTS_FREE.replace("canary: 5", "canari: 5").replace("service: shop", "service: sho")
+    )
     done = run_proxy("--config", str(file), *arguments)
     assert done.returncode != 0
     assert done.stdout == ""
@@ -87,12 +76,14 @@ def test_an_address_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         file = tmp_path / "taken.yaml"
-        file.write_text(GOOD.replace('web, bind: "127.0.0.1:0"', f'web, bind: "127.0.0.1:{port}"'))
+        file.write_text(
+            PORTS_FREE.replace('web, bind: "127.0.0.1:0"', f'web, bind: "127.0.0.1:{port}"')
+        )
         done = run_proxy("--config", str(file), "--workers", "1")
         assert done.returncode == 2
         assert f"listener web: 127.0.0.1:{port}: Address already in use" in done.stderr
         file.write_text(
-            GOOD.replace('admin: {bind: "127.0.0.1:0"', f'admin: {{bind: "127.0.0.1:{port}"')
+            PORTS_FREE.replace('admin: {bind: "127.0.0.1:0"', f'admin: {{bind: "127.0.0.1:{port}"')
         )
         done = run_proxy("--config", str(file), "--workers", "1")
         assert done.returncode == 2
@@ -255,7 +246,7 @@ def test_a_folder_named_proxy_where_the_operator_stands_is_not_ours(tmp_path: Pa
     async def run() -> None:
         (tmp_path / "proxy").mkdir()
         (tmp_path / "proxy" / "__init__.py").write_text("raise SystemExit('not ours')\n")
-        (tmp_path / "proxy.yaml").write_text(GOOD)
+        (tmp_path / "proxy.yaml").write_text(PORTS_FREE)
         async with Children(tmp_path, cwd=tmp_path) as children:
             code = f"import sys; sys.path[0] = {str(ROOT)!r}; from proxy.cli import main; main()"
             child = await children.start(

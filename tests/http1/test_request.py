@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.http1 import request
 from proxy.http1.errors import BadRequest
 from proxy.http1.grammar import MAX_FIELDS, MAX_TARGET_BYTES
 from proxy.http1.request import METHODS, RequestHead, parse_request
@@ -306,3 +307,13 @@ def test_any_bytes_are_accepted_or_refused_never_an_error(noise: bytes) -> None:
         except BadRequest:
             continue
         assert head.target
+
+
+def test_hosts_that_nobody_has_are_judged_but_not_kept() -> None:
+    before = request._is_authority.cache_info().currsize
+    for number in range(300):
+        host = "a" * 255 + str(number)
+        assert parse(host=host).authority == host.encode()
+    with pytest.raises(BadRequest, match="authority"):
+        parse(host="a" * 300 + "/")
+    assert request._is_authority.cache_info().currsize == before

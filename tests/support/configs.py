@@ -17,6 +17,20 @@ control: {url: "http://127.0.0.1:9800", token_file: /run/secrets/splitway}   # o
 """
 """The smallest configuration of design/product.md, word for word."""
 
+PORTS_FREE = """\
+listeners: [{name: web, bind: "127.0.0.1:0"}]
+admin: {bind: "127.0.0.1:0"}
+services:
+  shop:
+    versions:
+      stable: {endpoints: ["http://127.0.0.1:1"]}
+      canary: {endpoints: ["http://127.0.0.1:2"]}
+    weights: {stable: 95, canary: 5}
+routes:
+  - {service: shop}
+"""
+"""Two versions that nobody serves, on ports that are free."""
+
 FULL = """\
 listeners:
   - name: web

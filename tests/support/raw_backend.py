@@ -6,11 +6,13 @@ import struct
 from collections.abc import Awaitable, Callable
 from typing import Self
 
+from tests.support.raw_reader import RawReader
+
 Script = Callable[["Visit"], Awaitable[None]]
 """Runs once for each connection."""
 
 
-class Visit:
+class Visit(RawReader):
     """One connection that was accepted.
 
     Attributes:
@@ -21,25 +23,11 @@ class Visit:
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int
     ) -> None:
+        super().__init__()
         self._reader = reader
         self._writer = writer
         self.number = number
         self.received = b""
-        self._kept = b""
-
-    async def head(self) -> bytes:
-        """The next request head; what is behind it stays unread. EOFError when none comes."""
-        while b"\r\n\r\n" not in self._kept:
-            self._kept += await self._more()
-        head, separator, self._kept = self._kept.partition(b"\r\n\r\n")
-        return head + separator
-
-    async def exactly(self, size: int) -> bytes:
-        """The next ``size`` bytes."""
-        while len(self._kept) < size:
-            self._kept += await self._more()
-        data, self._kept = self._kept[:size], self._kept[size:]
-        return data
 
     async def skip(self, size: int) -> None:
         """Read ``size`` bytes and forget them."""
@@ -51,18 +39,11 @@ class Visit:
                 raise EOFError
             size -= len(data)
 
-    async def until(self, mark: bytes) -> bytes:
-        """Everything up to and with ``mark``."""
-        while mark not in self._kept:
-            self._kept += await self._more()
-        data, _, self._kept = self._kept.partition(mark)
-        return data + mark
-
     async def end(self) -> bytes:
         """Whatever still comes until the other side closes or resets."""
         try:
             while True:
-                self._kept += await self._more()
+                self._kept += await self.more()
         except (EOFError, ConnectionError):
             data, self._kept = self._kept, b""
             return data
@@ -82,7 +63,7 @@ class Visit:
         """Send no more; go on reading."""
         self._writer.write_eof()
 
-    async def _more(self) -> bytes:
+    async def more(self) -> bytes:
         data = await self._reader.read(65_536)
         if not data:
             raise EOFError

@@ -8,6 +8,7 @@ from typing import Self
 
 from proxy.http1.body import ChunkedFramer, Framer, LengthFramer
 from proxy.http1.response import Framing, ResponseHead, parse_response
+from tests.support.raw_reader import RawReader
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Answer:
         return self.head.status
 
 
-class RawClient:
+class RawClient(RawReader):
     """One connection to a listener.
 
     Args:
@@ -38,7 +39,7 @@ class RawClient:
         self._receive_bytes = receive_bytes
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
-        self._kept = b""
+        super().__init__()
 
     async def __aenter__(self) -> Self:
         if isinstance(self._where, str):
@@ -109,20 +110,6 @@ class RawClient:
             body += piece
         self._kept = rest
         return Answer(head, body, framer.trailers, informational)
-
-    async def head(self) -> bytes:
-        """The next response head."""
-        while b"\r\n\r\n" not in self._kept:
-            self._kept += await self.more()
-        head, separator, self._kept = self._kept.partition(b"\r\n\r\n")
-        return head + separator
-
-    async def exactly(self, size: int) -> bytes:
-        """The next ``size`` bytes."""
-        while len(self._kept) < size:
-            self._kept += await self.more()
-        data, self._kept = self._kept[:size], self._kept[size:]
-        return data
 
     async def skip(self, size: int) -> None:
         """Read at least ``size`` bytes and forget them."""
