@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +11,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format clean
+.PHONY: help demo test bench microbench lint format clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -20,6 +21,15 @@ demo: $(VENV)/.stamp-demo  ## Two versions, proxy, control plane, load; weights 
 
 test: $(VENV)/.stamp-dev  ## Every test, with coverage (PYTEST_ARGS adds arguments)
 	@$(BIN)/python -m pytest --cov $(PYTEST_ARGS)
+
+bench: $(VENV)/.stamp-bench  ## Splitway beside nginx, HAProxy, Envoy, Traefik, Caddy (BENCH_ARGS adds arguments)
+	@$(BIN)/python -m loadtests.compare $(BENCH_ARGS)
+
+microbench: $(VENV)/.stamp-dev  ## Time decide() and one request without sockets (PYTEST_ARGS adds arguments)
+	@$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only \
+		--benchmark-disable-gc --benchmark-min-time=0.001 --benchmark-sort=name \
+		--benchmark-columns=min,median,iqr,rounds \
+		--benchmark-storage=file://./run/microbench $(PYTEST_ARGS)
 
 lint: $(VENV)/.stamp-dev  ## Format, lint, types, import rules, Dockerfile
 	$(BIN)/ruff format --check .
@@ -51,4 +61,9 @@ $(VENV)/.stamp-demo: pyproject.toml $(VENV)/.stamp-pip
 $(VENV)/.stamp-dev: pyproject.toml $(VENV)/.stamp-pip
 	@echo "installing what development needs ..."
 	@$(PIP) install --editable '.[control]' --group test --group lint --group load
+	@touch $@
+
+$(VENV)/.stamp-bench: pyproject.toml $(VENV)/.stamp-pip
+	@echo "installing what the comparison needs ..."
+	@$(PIP) install --editable '.[control]' --group bench
 	@touch $@

@@ -27,10 +27,12 @@ from proxy.model.wire import (
     Snapshot,
     ToWorker,
 )
+from proxy.net.load import Load
 from proxy.net.plane import Plane
 from proxy.request_log import AccessLogger
 from proxy.supervisor.link import Link, LinkClosed
 from proxy.supervisor.memory import keep_buffers
+from proxy.supervisor.room import memory_reader, raise_open_files
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.metrics import Registry
 
@@ -54,6 +56,7 @@ class Worker:
             self._registry.version,
             self._registry.unrouted,
             AccessLogger(self._log, time.time) if self._log else None,
+            Load(raise_open_files(), memory_reader()),
         )
         self._flushing = asyncio.create_task(self._flush()) if self._log else None
         self.restarts = 0
@@ -73,7 +76,11 @@ class Worker:
     async def counts(self) -> Counts:
         """What was counted so far."""
         dropped = self._log.dropped if self._log else 0
-        return self._registry.counts(connections=len(self._plane.connections), log_dropped=dropped)
+        return self._registry.counts(
+            connections=len(self._plane.connections),
+            log_dropped=dropped,
+            shed=self._plane.load.shed,
+        )
 
     async def reopen_log(self) -> None:
         """Open the access log anew, after it was rotated."""

@@ -6,7 +6,10 @@ compiled once to predicates; a match that takes everything compiles to None and 
 
 from collections.abc import Callable
 
+from msgspec import structs
+
 from proxy.core.message import HeadView
+from proxy.core.path import decoded
 from proxy.model.config import Match, PathMatch
 
 Predicate = Callable[[HeadView], bool]
@@ -41,17 +44,19 @@ def _host(pattern: str) -> Predicate:
 
 def _path(match: PathMatch) -> Predicate | None:
     if match.exact is not None:
-        exact = match.exact.encode()
-        return lambda head: _path_of(head.target) == exact
+        exact = match.exact.encode(errors="surrogateescape")
+        return lambda head: path_of(head.target) == exact
     if match.prefix is not None:
-        return _prefix(match.prefix.encode())
-    return _segment_prefix((match.segment_prefix or "").rstrip("/").encode())
+        return _prefix(match.prefix.encode(errors="surrogateescape"))
+    return _segment_prefix(
+        (match.segment_prefix or "").rstrip("/").encode(errors="surrogateescape")
+    )
 
 
 def _prefix(prefix: bytes) -> Predicate | None:
     if prefix == b"/":
         return None  # every path starts so
-    return lambda head: _path_of(head.target).startswith(prefix)
+    return lambda head: path_of(head.target).startswith(prefix)
 
 
 def _segment_prefix(prefix: bytes) -> Predicate | None:
@@ -60,11 +65,38 @@ def _segment_prefix(prefix: bytes) -> Predicate | None:
     below = prefix + b"/"
 
     def matches(head: HeadView) -> bool:
-        path = _path_of(head.target)
+        path = path_of(head.target)
         return path == prefix or path.startswith(below)
 
     return matches
 
 
-def _path_of(target: bytes) -> bytes:
+def looks_at_path(match: Match) -> bool:
+    """Whether some paths match and others do not."""
+    return match.path is not None and _path(match.path) is not None
+
+
+def is_encoded(match: Match) -> bool:
+    """Whether its path's pattern holds ``%XX``."""
+    if match.path is None:
+        return False
+    path = match.path
+    return any(text and "%" in text for text in (path.exact, path.prefix, path.segment_prefix))
+
+
+def decoded_match(match: Match) -> Match:
+    """The same match for paths that were decoded (``proxy.core.path.readings``)."""
+    if match.path is None or not is_encoded(match):
+        return match
+    texts = structs.asdict(match.path)
+    path = {
+        name: decoded(text.encode(errors="surrogateescape")).decode(errors="surrogateescape")
+        for name, text in texts.items()
+        if text
+    }
+    return structs.replace(match, path=PathMatch(**path))
+
+
+def path_of(target: bytes) -> bytes:
+    """A target without its query; the path that ``*`` stands for."""
     return b"/" if target == b"*" else target.partition(b"?")[0]

@@ -31,3 +31,31 @@ class HeadView(Protocol):
         For fields whose last line counts: a client could hide what a proxy appended to
         ``x-forwarded-for`` behind a line of its own, if only the first line were read.
         """
+
+
+class Reread:
+    """A head with another target: what an endpoint may make of it."""
+
+    __slots__ = ("_head", "target")
+
+    def __init__(self, head: HeadView, target: bytes) -> None:
+        self._head = head
+        self.target = target
+
+    @property
+    def method(self) -> str:
+        """As ``HeadView``."""
+        return self._head.method
+
+    @property
+    def host(self) -> bytes:
+        """As ``HeadView``."""
+        return self._head.host
+
+    def header(self, name: bytes) -> bytes | None:
+        """As ``HeadView``."""
+        return self._head.header(name)
+
+    def headers(self, name: bytes) -> list[bytes]:
+        """As ``HeadView``."""
+        return self._head.headers(name)

@@ -8,19 +8,29 @@ Source: product.md "Splitting: exact semantics" and "Routing"; ADRs on the hash 
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
 from proxy.core.forwarded import TrustedProxies
-from proxy.core.match import Predicate, compile_match
-from proxy.core.message import HeadView
+from proxy.core.match import (
+    Predicate,
+    compile_match,
+    decoded_match,
+    is_encoded,
+    looks_at_path,
+    path_of,
+)
+from proxy.core.message import HeadView, Reread
+from proxy.core.path import PLAIN, AmbiguousPath, has_nul, is_ambiguous, readings
 from proxy.core.split import Table, canonical_table, decode, quotas, seed_of, slot_of
 from proxy.core.sticky import NewId, Source, compile_sticky, first_header
-from proxy.model.config import Service, Timeouts, weights_of
+from proxy.model.config import Route, Service, Timeouts, weights_of
 from proxy.model.errors import ConfigError, Problem
 from proxy.model.validate import check_traffic
 from proxy.model.wire import Snapshot, SplitTable
 
+AmbiguousPaths = Literal["route", "refuse", "pass"]
 DrawSlot = Callable[[], int]
 """Draws a slot, 0–9,999, each as likely."""
 
@@ -44,7 +54,6 @@ class Target(msgspec.Struct, frozen=True):
     service: str
     version: str
     endpoints: tuple[str, ...]
-    timeouts: Timeouts
     share: float
     """0–1, in steps of 0.0001; 0 for a version that gets no users."""
 
@@ -64,6 +73,7 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 Decide = Callable[[HeadView, str], Decision | None]
+_Find = Callable[[HeadView], int]
 _Assign = Callable[[HeadView, str, int], Decision]
 
 
@@ -73,11 +83,18 @@ class Router(msgspec.Struct, frozen=True):
     versions: tuple[Target, ...]
     """Every version of every service, those without a share too."""
     decide: Decide
-    """(head, peer's address) → where the request goes; None when no route matches."""
+    """(head, peer's address) → where the request goes; None when no route matches. Raises
+    ``AmbiguousPath``."""
+    timeouts: tuple[Timeouts, ...]
+    """By route."""
 
 
 def compile_router(
-    snapshot: Snapshot, trusted: TrustedProxies, draw_slot: DrawSlot, new_id: NewId
+    snapshot: Snapshot,
+    trusted: TrustedProxies,
+    draw_slot: DrawSlot,
+    new_id: NewId,
+    ambiguous_paths: AmbiguousPaths = "route",
 ) -> Router:
     """Makes a snapshot ready to decide.
 
@@ -86,6 +103,8 @@ def compile_router(
         trusted: the proxies whose X-Forwarded-For is believed.
         draw_slot: draws the slot of a request that has no sticky key.
         new_id: draws the id of a user who has none (``proxy.core.sticky.NewId``).
+        ambiguous_paths: when paths that an endpoint may read as others are refused
+            (``proxy.core.path``).
 
     Raises:
         ConfigError: with every problem found in services, routes and tables.
@@ -100,15 +119,31 @@ def compile_router(
         name: _assign(name, service, tables[name], targets, (trusted, draw_slot, new_id))
         for name, service in services.items()
     }
-    routes = [
-        (compile_match(route.match), assigns[route.service]) for route in snapshot.traffic.routes
-    ]
-    return Router(versions=tuple(targets.values()), decide=_decide(routes))
+    routes = snapshot.traffic.routes
+    return Router(
+        versions=tuple(targets.values()),
+        decide=_decide(routes, assigns, ambiguous_paths),
+        timeouts=tuple(_timeouts(services[route.service].timeouts, route) for route in routes),
+    )
+
+
+def _timeouts(of_service: Timeouts, route: Route) -> Timeouts:
+    """The service's, where the route has none of its own; an answer that would come after the
+    whole request's end is not waited for."""
+    own = msgspec.structs.asdict(route.timeouts)
+    given = {name: value for name, value in own.items() if value is not None}
+    timeouts = msgspec.structs.replace(of_service, **given)
+    if timeouts.request_s and timeouts.request_s < timeouts.response_s:
+        timeouts = msgspec.structs.replace(timeouts, response_s=timeouts.request_s)
+    return timeouts
 
 
 def explain(router: Router, head: HeadView, peer: str) -> dict[str, object]:
     """A decision in words, for ``GET /explain``. The key itself is not shown: it names a user."""
-    decision = router.decide(head, peer)
+    try:
+        decision = router.decide(head, peer)
+    except AmbiguousPath:
+        return {"route": None, "reason": "ambiguous_path"}
     if decision is None:
         return {"route": None, "reason": "no_route"}
     target = decision.target
@@ -172,25 +207,80 @@ def _targets(
                 service=name,
                 version=version,
                 endpoints=release.endpoints,
-                timeouts=service.timeouts,
                 share=counts.get(version, 0) / len(tables[name].slots),
             )
     return targets
 
 
-def _decide(routes: list[tuple[Predicate | None, _Assign]]) -> Decide:
-    if routes and routes[0][0] is None:
-        catch_all = routes[0][1]
-        return lambda head, peer: catch_all(head, peer, 0)
-    numbered = tuple((index, matches, assign) for index, (matches, assign) in enumerate(routes))
+def _decide(
+    routes: tuple[Route, ...], assigns: Mapping[str, _Assign], ambiguous: AmbiguousPaths
+) -> Decide:
+    predicates = [compile_match(route.match) for route in routes]
+    ordered = tuple(assigns[route.service] for route in routes)
+    refuse = _policy(routes, ambiguous)
+    if routes and predicates[0] is None:
+        catch_all = ordered[0]
+
+        def decide_all(head: HeadView, peer: str) -> Decision:
+            refuse(head, 0)
+            return catch_all(head, peer, 0)
+
+        return decide_all
+    find = _find(predicates)
 
     def decide(head: HeadView, peer: str) -> Decision | None:
-        for index, matches, assign in numbered:
-            if matches is None or matches(head):
-                return assign(head, peer, index)
-        return None
+        index = find(head)
+        refuse(head, index)
+        return ordered[index](head, peer, index) if index >= 0 else None
 
     return decide
+
+
+def _find(predicates: list[Predicate | None]) -> _Find:
+    """head → the index of the first route that matches; -1 when none does."""
+    numbered = tuple(enumerate(predicates))
+
+    def find(head: HeadView) -> int:
+        for index, matches in numbered:
+            if matches is None or matches(head):
+                return index
+        return -1
+
+    return find
+
+
+def _policy(
+    routes: tuple[Route, ...], ambiguous: AmbiguousPaths
+) -> Callable[[HeadView, int], None]:
+    """(head, the index of its route) → nothing, or ``AmbiguousPath``. See ``proxy.core.path``."""
+    by_path = any(looks_at_path(route.match) for route in routes)
+    if ambiguous == "pass" or (ambiguous == "route" and not by_path):
+        return _refuse_nul
+    find = _find([compile_match(decoded_match(route.match)) for route in routes])
+    # A pattern that is encoded itself has other spellings among the plain paths.
+    skip_plain = ambiguous == "refuse" or not any(is_encoded(route.match) for route in routes)
+
+    def refuse(head: HeadView, index: int) -> None:
+        target = head.target
+        if skip_plain and PLAIN.fullmatch(target) is not None:
+            return
+        path = path_of(target)
+        if has_nul(path):
+            raise AmbiguousPath
+        if ambiguous == "refuse":
+            if is_ambiguous(path):
+                raise AmbiguousPath
+        elif not (skip_plain and PLAIN.fullmatch(path) is not None):
+            for reading in readings(path):
+                if find(Reread(head, reading)) != index:
+                    raise AmbiguousPath
+
+    return refuse
+
+
+def _refuse_nul(head: HeadView, _index: int) -> None:
+    if has_nul(head.target) and has_nul(path_of(head.target)):
+        raise AmbiguousPath
 
 
 def _assign(

@@ -14,13 +14,16 @@ MAX_LINE_BYTES = 4 * 1024
 """A chunk's size with its extensions: no known client comes near, attackers send megabytes."""
 MAX_TRAILER_BYTES = 8 * 1024
 
-_FORBIDDEN_TRAILERS = frozenset(
-    b"authorization cache-control connection content-encoding content-length content-range "
-    b"content-type cookie expect host keep-alive max-forwards proxy-authorization "
-    b"proxy-connection set-cookie te trailer transfer-encoding upgrade x-request-id".split()
+_FRAMING = frozenset((b"content-length", b"transfer-encoding", b"host"))
+"""Whoever merges trailers into the head would frame or route by these: refused."""
+_DROPPED = frozenset(
+    b"authorization cache-control connection content-encoding content-range content-type cookie "
+    b"expect forwarded keep-alive max-forwards proxy-authorization proxy-connection set-cookie te "
+    b"trailer upgrade x-real-ip x-request-id".split()
 )
-"""Framing, routing, authentication, request modifiers and content format: RFC 9110 §6.5.1."""
-_FORBIDDEN_TRAILER_PREFIXES = (b"x-forwarded", b"x-splitway")
+"""Authentication, request modifiers, content format: nobody may take them from there, and whoever
+forwards may drop them (RFC 9110 §6.5.1)."""
+_DROPPED_PREFIXES = (b"x-forwarded", b"x-splitway")
 
 
 class Framer(Protocol):
@@ -66,7 +69,7 @@ class CloseFramer:
 
 
 class ChunkedFramer:
-    """A chunked body. Extensions are dropped; trailers are kept, framing fields among them refused.
+    """A chunked body. Extensions are dropped, and trailers that may not stand there.
 
     The states are: a size line, data, the CRLF behind data, trailers.
     """
@@ -148,12 +151,13 @@ class ChunkedFramer:
         if match is None:
             raise BadChunk("A trailer is not a valid field.")
         name = match[1].lower().replace(b"_", b"-")
-        if name in _FORBIDDEN_TRAILERS or name.startswith(_FORBIDDEN_TRAILER_PREFIXES):
+        if name in _FRAMING:
             raise BadChunk("A trailer holds a field that may not stand there.")
         self._trailer_bytes += len(line)
         if self._trailer_bytes > MAX_TRAILER_BYTES:
             raise BadChunk("There are too many trailers.")
-        self.trailers += line + b"\r\n"
+        if name not in _DROPPED and not name.startswith(_DROPPED_PREFIXES):
+            self.trailers += line + b"\r\n"
         return after
 
 

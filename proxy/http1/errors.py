@@ -11,12 +11,14 @@ class BadRequest(ProtocolError):
     Args:
         status: what the client is told, 400–505.
         detail: a sentence for the client; holds nothing the client sent.
+        retry_after_s: when it may try again; 0 says nothing of it.
     """
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, *, retry_after_s: int = 0) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.retry_after_s = retry_after_s
 
 
 class BadResponse(ProtocolError):

@@ -84,7 +84,10 @@ class Fields:
 def hop_by_hop(connection_options: list[bytes]) -> set[bytes]:
     """The names that end here: the fixed ones and those that ``Connection`` nominates."""
     nominated = {option.replace(b"_", b"-") for option in connection_options}
-    return {*HOP_BY_HOP, *(nominated - NEVER_NOMINATED)}
+    return {
+        *HOP_BY_HOP,
+        *(name for name in nominated - NEVER_NOMINATED if not name.startswith(b"x-forwarded")),
+    }
 
 
 def parse_length(value: bytes) -> int | None:

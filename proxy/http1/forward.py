@@ -1,7 +1,8 @@
 """Owns what a head looks like on its way through: fields dropped, fields added, one join.
 
-Trust (``trusted_proxies``): a peer that is not trusted cannot set ``X-Forwarded-*``; what it sent
-is replaced. A trusted one's ``X-Forwarded-For`` is appended to, its ``-Proto`` and ``-Host`` kept.
+Trust (``trusted_proxies``): a peer that is not trusted cannot set ``X-Forwarded-*``, ``Forwarded``
+or ``X-Real-IP``; what it sent is dropped, and ``X-Forwarded-For``, ``-Proto`` and ``-Host`` are
+written anew. A trusted one's ``X-Forwarded-For`` is appended to, the others are kept.
 ``X-Splitway-*`` is ours in both directions. Names count with ``_`` for ``-`` too. ``X-Request-Id``
 is kept when it is a short visible string, else made. Source: RFC 9110 §7.6, RFC 9112 §9.6.
 """
@@ -15,8 +16,9 @@ from proxy.http1.response import ResponseHead
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _OWN_PREFIXES = (b"x-splitway",)
 _FORWARDED_PREFIXES = (b"x-splitway", b"x-forwarded")
+_FORWARDED = frozenset((b"forwarded", b"x-real-ip"))
 # A trusted proxy writes the names with "-"; in another spelling they are its client's.
-_MISSPELT = re.compile(rb"(?im)^x(?=[^:]*_)[-_]forwarded[^:]*:.*\n")
+_MISSPELT = re.compile(rb"(?im)^x(?=[^:]*_)[-_](?:forwarded[^:]*|real[-_]ip):.*\n")
 # Framing fields are written anew. With "_" for "-" only WSGI and CGI servers would read them.
 _REWRITTEN = frozenset((b"host", b"content-length", b"transfer-encoding", b"x-request-id"))
 
@@ -68,9 +70,11 @@ def upstream_head(head: RequestHead, hop: Hop, authority: bytes, ident: bytes) -
     if hop.trusted:
         fields = _MISSPELT.sub(b"", head.without(dropped, _OWN_PREFIXES))
     else:
-        fields = head.without(dropped, _FORWARDED_PREFIXES)
+        fields = head.without(dropped | _FORWARDED, _FORWARDED_PREFIXES)
     host = head.authority if head.low.find(b"\nhost:") >= 0 or head.authority else authority
     lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method.encode(), head.target, host), fields]
+    if head.upgrade:
+        lines.append(b"Connection: upgrade\r\nUpgrade: " + head.upgrade + b"\r\n")
     if head.chunked:
         lines.append(b"Transfer-Encoding: chunked\r\n")
     elif head.low.find(b"\ncontent-length:") >= 0:
@@ -110,6 +114,17 @@ def downstream_head(
     elif minor == 0:
         tail += b"Connection: keep-alive\r\n"
     return b"".join((line, b"\r\n", fields, tail, added, b"\r\n"))
+
+
+def switch_head(head: ResponseHead, added: bytes) -> bytes:
+    """A 101 as the client gets it (RFC 9110 §15.2.2).
+
+    Args:
+        added: further field lines, each with its CRLF.
+    """
+    protocol = head.header(b"upgrade") or b""
+    upgrade = b"Connection: upgrade\r\nUpgrade: " + protocol + b"\r\n"
+    return b"".join((head.line, b"\r\n", _response_fields(head), upgrade, added, b"\r\n"))
 
 
 def _response_fields(head: ResponseHead) -> bytes:

@@ -39,10 +39,9 @@ TRAILER = re.compile(rb"(" + TOKEN + rb"++):[ \t]*+(" + VALUE + rb"*+)")
 MAX_LENGTH_DIGITS = 18
 """Of a Content-Length: below 2⁶³."""
 MAX_HEAD_BYTES = 64 * 1024
-MAX_TARGET_BYTES = 8 * 1024
+"""Of a response. What requests may have is configured (``model.config.Limits``)."""
 MAX_FIELDS = 128
-SURELY_FEW_BYTES = 4 * MAX_FIELDS
-"""A field line has four bytes at least: shorter heads need no counting."""
+LEAST_FIELD_BYTES = len(b"a:\r\n")
 
 HEAD_END = b"\r\n\r\n"
 
@@ -53,21 +52,28 @@ EMPTY_LINES = re.compile(rb"\A(?:\r\n)++")
 # set for the back end. WSGI and CGI servers read "_" and "-" alike, hence [-_].
 REQUEST_SPECIAL = re.compile(
     rb"\n(host|connection|content[-_]length|transfer[-_]encoding|keep[-_]alive|proxy[-_]connection"
-    rb"|te|upgrade|expect|x[-_]forwarded[^:]*|x[-_]request[-_]id|x[-_]splitway[^:]*)"
+    rb"|te|upgrade|expect|forwarded|x[-_]real[-_]ip|x[-_]forwarded[^:]*|x[-_]request[-_]id"
+    rb"|x[-_]splitway[^:]*)"
     rb":[ \t]*([^\r]*)"
 )
 """Searched in a lower-cased copy. Groups: name, value (blanks may follow it)."""
 
 RESPONSE_SPECIAL = re.compile(
     rb"\n(connection|content-length|transfer-encoding|keep-alive|proxy-connection|upgrade|te"
-    rb"|x-splitway[^:]*):[ \t]*([^\r]*)"
+    rb"|x[-_]splitway[^:]*):[ \t]*([^\r]*)"
 )
 """As ``REQUEST_SPECIAL``."""
+
+PROTOCOL = re.compile(TOKEN + rb"++(?:/" + TOKEN + rb"++)?")
+"""A member of an Upgrade field (RFC 9110 §7.8)."""
 
 HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade")
 )
 """Consumed by each hop (RFC 9110 §7.6.1); compared after ``_`` became ``-``."""
 
-NEVER_NOMINATED = frozenset((b"host", b"content-length", b"authorization", b"cookie"))
-"""A ``Connection`` field that lists these does not remove them (CVE-2022-31813 class)."""
+NEVER_NOMINATED = frozenset(
+    (b"host", b"content-length", b"authorization", b"cookie", b"forwarded", b"x-real-ip")
+)
+"""A ``Connection`` field that lists these, or ``X-Forwarded-*``, does not remove them: a client
+could hide from the endpoint what a trusted proxy says of it (CVE-2022-31813, CVE-2024-45806)."""

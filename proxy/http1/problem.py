@@ -6,7 +6,13 @@ import msgspec
 
 
 def problem_response(
-    status: int, detail: str, *, ident: bytes = b"", keep_alive: bool, body: bool = True
+    status: int,
+    detail: str,
+    *,
+    ident: bytes = b"",
+    keep_alive: bool,
+    body: bool = True,
+    retry_after_s: int = 0,
 ) -> bytes:
     """A whole response.
 
@@ -16,6 +22,7 @@ def problem_response(
         ident: the request's id, named in the body and in ``X-Request-Id``.
         keep_alive: False adds ``Connection: close``.
         body: False for an answer to HEAD.
+        retry_after_s: named in ``Retry-After`` unless 0.
     """
     title = HTTPStatus(status).phrase
     document = {"type": "about:blank", "title": title, "status": status, "detail": detail}
@@ -28,6 +35,7 @@ def problem_response(
             % (status, title.encode()),
             b"Content-Length: %d\r\nCache-Control: no-store\r\n" % len(content),
             b"X-Request-Id: " + ident + b"\r\n" if ident else b"",
+            b"Retry-After: %d\r\n" % retry_after_s if retry_after_s else b"",
             b"" if keep_alive else b"Connection: close\r\n",
             b"\r\n",
             content if body else b"",

@@ -9,6 +9,7 @@ from functools import lru_cache
 from proxy.http1 import grammar
 from proxy.http1.errors import BadRequest
 from proxy.http1.fields import Fields, parse_length
+from proxy.model.config import Limits
 
 # The IANA registry of methods (RFC 9110 §16.1) without CONNECT, which asks for a tunnel; others
 # are 501.
@@ -19,6 +20,12 @@ _METHODS = """
     UPDATEREDIRECTREF VERSION-CONTROL
 """
 METHODS: dict[bytes, str] = {name.encode(): name for name in _METHODS.split()}
+
+_DEFAULT_LIMITS = Limits()
+_NOTHING: list[bytes] = []
+_NO_TUNNEL = (b"http", b"h2c", b"tls")
+"""An endpoint that went on in these would take requests that nobody here has looked at
+(CVE-2021-21295 class); to other protocols a request means nothing."""
 
 
 class RequestHead(Fields):
@@ -33,11 +40,12 @@ class RequestHead(Fields):
         chunked: the body is chunked.
         keep_alive: the client allows another request on this connection.
         connection: the members of its Connection field, lower-case.
+        upgrade: the protocols that it may be answered with 101 for; none in most requests.
     """
 
     __slots__ = (
         "authority", "chunked", "connection", "keep_alive", "length", "method", "minor",
-        "target",
+        "target", "upgrade",
     )  # fmt: skip
 
     def __init__(self, method: str, target: bytes, minor: int, fields: bytes) -> None:
@@ -50,7 +58,8 @@ class RequestHead(Fields):
         self.length = 0
         self.chunked = False
         self.keep_alive = minor == 1
-        self.connection: list[bytes] = []
+        self.connection: list[bytes] = _NOTHING
+        self.upgrade = b""
 
     @property
     def host(self) -> bytes:
@@ -67,22 +76,26 @@ class RequestHead(Fields):
         return self.chunked or self.length > 0
 
 
-def parse_request(data: bytes) -> RequestHead:
+def parse_request(data: bytes, limits: Limits = _DEFAULT_LIMITS) -> RequestHead:
     """Accept a whole head, its last byte being the one of the empty line.
+
+    Args:
+        limits: of these, how many fields and how long a target; who calls looks at the head's size.
 
     Raises:
         BadRequest: with the status to answer; the connection must then be closed.
     """
     match = grammar.REQUEST_HEAD.fullmatch(data)
     if match is None:
-        raise _refusal(data)
+        raise _refusal(data, limits)
     name, target, minor, fields = match.groups()
     method = METHODS.get(name)
     if method is None:
         raise BadRequest(501, "This method is not supported.")
-    if len(target) > grammar.MAX_TARGET_BYTES:
+    if len(target) > limits.target_bytes:
         raise BadRequest(414, "The request target is too long.")
-    if len(fields) > grammar.SURELY_FEW_BYTES and fields.count(b"\n") > grammar.MAX_FIELDS:
+    most = limits.fields
+    if len(fields) > most * grammar.LEAST_FIELD_BYTES and fields.count(b"\n") > most:
         raise BadRequest(431, "There are too many header fields.")
     head = RequestHead(method, target, 1 if minor == b"1" else 0, fields)
     found = grammar.REQUEST_SPECIAL.findall(head.low)
@@ -94,11 +107,11 @@ def parse_request(data: bytes) -> RequestHead:
     return head
 
 
-def _refusal(data: bytes) -> BadRequest:
+def _refusal(data: bytes, limits: Limits) -> BadRequest:
     """Why the grammar refused a head."""
     line = data[: data.find(b"\r\n")]
     parts = line.split(b" ")
-    if len(line) > grammar.MAX_TARGET_BYTES + 64 and len(parts) <= 3:
+    if len(line) > limits.target_bytes + 64 and len(parts) <= 3:
         return BadRequest(414, "The request target is too long.")
     version = parts[-1]
     if len(parts) == 3 and grammar.VERSION.fullmatch(version) is not None:
@@ -181,10 +194,25 @@ def _read_coding(head: RequestHead, special: dict[bytes, bytes]) -> None:
 
 def _read_connection(head: RequestHead) -> None:
     head.connection = head.options(b"connection")
+    if b"upgrade" in head.connection and head.minor and not head.has_body:
+        head.upgrade = _protocols(head)
     if b"close" in head.connection:
         head.keep_alive = False
     elif head.minor == 0:
         head.keep_alive = b"keep-alive" in head.connection
+
+
+def _protocols(head: RequestHead) -> bytes:
+    """What may be switched to, as an Upgrade field has it. What else was asked for is left out: an
+    Upgrade may always be ignored (RFC 9110 §7.8)."""
+    members = b",".join(head.headers(b"upgrade")).split(b",")
+    asked = [member.strip(b" \t") for member in members]
+    return b", ".join(
+        member
+        for member in asked
+        if grammar.PROTOCOL.fullmatch(member)
+        and member.partition(b"/")[0].lower() not in _NO_TUNNEL
+    )
 
 
 def _normalize_target(head: RequestHead) -> None:

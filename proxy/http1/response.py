@@ -10,6 +10,7 @@ from proxy.http1 import grammar
 from proxy.http1.errors import BadResponse
 from proxy.http1.fields import Fields, parse_length
 
+_SURELY_FEW_BYTES = grammar.MAX_FIELDS * grammar.LEAST_FIELD_BYTES
 _BARE_LINE = len(b"HTTP/1.1 200")
 
 
@@ -51,6 +52,13 @@ class ResponseHead(Fields):
         self.reusable = minor == 1
 
 
+def is_switch(head: ResponseHead, asked: bytes) -> bool:
+    """Whether a 101 switches to one of the protocols asked for (an Upgrade field's value)."""
+    chosen = head.options(b"upgrade")
+    wanted = [member.strip(b" ") for member in asked.lower().split(b",")]
+    return b"upgrade" in head.options(b"connection") and len(chosen) == 1 and chosen[0] in wanted
+
+
 def parse_response(data: bytes, method: str) -> ResponseHead:
     """Accept a whole head that answers a request made with ``method``.
 
@@ -61,7 +69,7 @@ def parse_response(data: bytes, method: str) -> ResponseHead:
     if match is None:
         raise BadResponse("The head is not valid HTTP/1.1.")
     minor, code, fields = match.groups()
-    if len(fields) > grammar.SURELY_FEW_BYTES and fields.count(b"\n") > grammar.MAX_FIELDS:
+    if len(fields) > _SURELY_FEW_BYTES and fields.count(b"\n") > grammar.MAX_FIELDS:
         raise BadResponse("There are too many header fields.")
     line = data[: match.start(3) - 2]
     if len(line) == _BARE_LINE:

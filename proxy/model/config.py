@@ -20,6 +20,8 @@ Weight = Annotated[
     int, Meta(ge=0, le=1_000_000, description="relative; the share is weight / sum of weights")
 ]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+SecondsOrNone = Annotated[float, Meta(ge=0, le=86_400)]
+"""0 means no limit."""
 HeaderName = Annotated[
     str, Meta(pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$", max_length=128, description="a field name")
 ]
@@ -82,14 +84,28 @@ class Sticky(Struct, frozen=True):
 
 
 class Timeouts(Struct, frozen=True):
-    """How long each stage of a request may take."""
+    """How long each stage of a request may take, as far as endpoints go."""
 
     connect_s: Seconds = 5.0
     """To open a connection to an endpoint."""
     response_s: Seconds = 60.0
     """From the last byte sent upstream to the head of the response."""
     idle_s: Seconds = 60.0
-    """Between two pieces of a body, in either direction."""
+    """Between two pieces of a response, and for an endpoint to take more of a request."""
+    request_s: SecondsOrNone = 3_600.0
+    """The whole request, from its head to the response's last byte; not for streams."""
+    stream_idle_s: Seconds = 3_600.0
+    """As idle_s, for streams: event streams, and tunnels in either direction."""
+
+
+class RouteTimeouts(Struct, frozen=True):
+    """What one route has otherwise than its service."""
+
+    connect_s: Seconds | None = None
+    response_s: Seconds | None = None
+    idle_s: Seconds | None = None
+    request_s: SecondsOrNone | None = None
+    stream_idle_s: Seconds | None = None
 
 
 class Service(Struct, frozen=True):
@@ -128,6 +144,7 @@ class Route(Struct, frozen=True):
 
     service: Name
     match: Match = Match()
+    timeouts: RouteTimeouts = RouteTimeouts()
 
 
 class Control(Struct, frozen=True):
@@ -152,6 +169,8 @@ class Drain(Struct, frozen=True):
     """Not ready, but still accepting: the time load balancers need to notice."""
     deadline_s: Seconds = 30.0
     """From the signal to the exit, whatever is still open."""
+    tunnel_s: Annotated[float, Meta(ge=0, le=3_600)] = 10.0
+    """How long tunnels (WebSockets) go on once no connections are accepted."""
 
 
 class AccessLog(Struct, frozen=True):
@@ -166,6 +185,36 @@ class Keepalive(Struct, frozen=True):
     downstream_s: Seconds = 75.0
     upstream_s: Seconds = 4.0
     """Below the 5 s after which Node.js and uvicorn close, so that a reused one is seldom stale."""
+
+
+class Downstream(Struct, frozen=True):
+    """How long clients may take over what they send and read."""
+
+    head_s: Seconds = 10.0
+    """From the first byte of a head to its last: many times what any network needs."""
+    body_s: Seconds = 30.0
+    """Between two pieces of a request's body."""
+    write_s: Seconds = 30.0
+    """For a client that is behind to read on."""
+    min_bytes_per_s: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 240
+    """Of a body, once body_s are over, and of a response while the client is behind; 0 turns it
+    off. Every network of this century is faster; attackers send a byte now and then."""
+    linger_s: Seconds = 2.0
+    """How long a refused client is listened to, so that it can read the answer."""
+
+
+class Limits(Struct, frozen=True):
+    """What clients may use of a worker process; beyond it they are answered 503 and closed."""
+
+    connections: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """Clients' connections; 0: what the limit of open files allows."""
+    head_bytes: Annotated[int, Meta(ge=1_024, le=1_048_576)] = 65_536
+    fields: Annotated[int, Meta(ge=8, le=1_024)] = 128
+    target_bytes: Annotated[int, Meta(ge=256, le=65_536)] = 8_192
+    held_bytes: Annotated[int, Meta(ge=65_536, le=17_179_869_184)] = 67_108_864
+    """Unfinished heads and requests that wait their turn, over all connections."""
+    memory_bytes: Annotated[int, Meta(ge=0, le=274_877_906_944)] = 0
+    """Of the process; 0: its part of nine tenths of the container's limit, if there is one."""
 
 
 class Traffic(Struct, frozen=True):
@@ -185,6 +234,11 @@ class Config(Traffic, frozen=True):
     control: Control | None = None
     trusted_proxies: tuple[Annotated[str, Meta(description="a CIDR or an address")], ...] = ()
     """Peers whose X-Forwarded-* fields are believed."""
+    ambiguous_paths: Literal["route", "refuse", "pass"] = "route"
+    """Paths that an endpoint may read as others: refused where the other would take another
+    route, always, or never."""
+    downstream: Downstream = Downstream()
+    limits: Limits = Limits()
     keepalive: Keepalive = Keepalive()
     drain: Drain = Drain()
     access_log: AccessLog | None = None

@@ -28,6 +28,8 @@ def convert(kind: Any, node: Node, report: Report, path: str = "") -> Any:
         return _blank(kind)
     base, metas = _unwrap(kind)
     origin = get_origin(base)
+    if origin is Literal:
+        return _convert_union((base,), node, report, path)
     if origin in (Union, UnionType):
         return _convert_union(get_args(base), node, report, path)
     if _is_struct(base):
@@ -94,23 +96,23 @@ def _convert_tuple(
 
 
 def _convert_union(kinds: tuple[Any, ...], node: Node, report: Report, path: str) -> Any:
-    """``X | None``, or words and one struct: the only unions that the configuration has."""
+    """``X | None``, words, or words and one struct: the only ones that the configuration has."""
     if type(None) in kinds and isinstance(node, Scalar) and node.value is None:
         return None
     kinds = tuple(kind for kind in kinds if kind is not type(None))
     struct = next((kind for kind in kinds if _is_struct(kind)), None)
-    if len(kinds) == 1 or (struct and isinstance(node, Dict)):
-        return convert(struct or kinds[0], node, report, path)
     words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
+    if (len(kinds) == 1 and not words) or (struct and isinstance(node, Dict)):
+        return convert(struct or kinds[0], node, report, path)
     if isinstance(node, Scalar) and node.value in words:
         return node.value
     word = node.value if isinstance(node, Scalar) else None
     hint = did_you_mean(word, words) if isinstance(word, str) else ""
-    fields = listed(field.name for field in _fields(struct))
-    report.add(
-        path, f"expected {' or '.join(words)}, or a mapping of {fields}; got {_got(node)}{hint}"
-    )
-    return _blank(struct)
+    expected = f"expected {' or '.join(words)},"
+    if struct:
+        expected += f" or a mapping of {listed(field.name for field in _fields(struct))};"
+    report.add(path, f"{expected} got {_got(node)}{hint}")
+    return _blank(struct or kinds[0])
 
 
 def _convert_leaf(kind: Any, node: Node, report: Report, path: str) -> Any:
@@ -201,5 +203,7 @@ def _blank(kind: Any) -> Any:
     base, _ = _unwrap(kind)
     if _is_struct(base):
         return base(**{field.name: _blank(field.type) for field in _fields(base) if field.required})
+    if get_origin(base) is Literal:
+        return get_args(base)[0]
     empty = {dict: dict, tuple: tuple}.get(get_origin(base), str)
     return empty()

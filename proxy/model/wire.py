@@ -63,7 +63,7 @@ class Nack(msgspec.Struct, frozen=True, tag="nack"):
 
 class VersionCounts(msgspec.Struct):
     """What one process counted for one version since it started; every figure only grows,
-    but for ``in_flight``."""
+    but for ``in_flight`` and ``tunnels``."""
 
     service: str
     version: str
@@ -77,6 +77,8 @@ class VersionCounts(msgspec.Struct):
     assignments: dict[str, int] = {}
     """Decisions by the sticky source that made them."""
     in_flight: int = 0
+    tunnels: int = 0
+    """Open now."""
     request_bytes: int = 0
     response_bytes: int = 0
 
@@ -89,6 +91,8 @@ class Counts(msgspec.Struct, frozen=True, tag="counts"):
     """Clients' connections open now."""
     log_dropped: int = 0
     """Access log lines dropped because their reader was too slow or the disk refused them."""
+    shed: dict[str, int] = {}
+    """Connections and requests refused for overload, by the limit that was reached."""
 
 
 class Install(msgspec.Struct, frozen=True, tag="install"):

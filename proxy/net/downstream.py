@@ -7,40 +7,40 @@ client still sends is read and thrown away for a moment (lingering close, RFC 91
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
 from typing import TYPE_CHECKING, cast
 
+from proxy.core.path import AmbiguousPath
 from proxy.http1.body import ChunkedFramer, Framer, LengthFramer
 from proxy.http1.errors import BadChunk, BadRequest
 from proxy.http1.forward import Hop
-from proxy.http1.grammar import (
-    BROKEN_PART,
-    EMPTY_LINES,
-    HEAD_END,
-    MAX_HEAD_BYTES,
-    MAX_TARGET_BYTES,
-)
+from proxy.http1.grammar import BROKEN_PART, EMPTY_LINES, HEAD_END
 from proxy.http1.problem import problem_response
 from proxy.http1.request import RequestHead, parse_request
 from proxy.net.deadline import Deadline
 from proxy.net.exchange import Exchange
+from proxy.net.load import RETRY_AFTER_S
+from proxy.net.pace import Pace
+from proxy.net.tunnel import Tunnel
+from proxy.net.unsent import unsent_bytes
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from proxy.net.plane import Plane
 
-HEAD_S = 10.0
-"""From the first byte of a head to its last: many times what any network needs, and what a
-slowloris is cut at."""
-LINGER_S = 2.0
-"""How long a refused client is listened to, so that it can read the answer (nginx waits 5 s)."""
+TURN_REQUESTS = 32
+"""Pipelined requests that are served before other connections have their turn."""
 
 
-class DownstreamConnection(asyncio.Protocol):
-    """One client connection.
+SHED_AT_ONCE = 256
+"""Connections beyond the limit that are told why; the rest of a flood is closed without a word."""
+
+
+class DownstreamConnection:
+    """One client connection (an ``asyncio.Protocol``).
 
     Attributes:
         hop: what each of its requests is told of the client.
@@ -51,8 +51,9 @@ class DownstreamConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_deadline", "_exchange", "_framer", "_full", "_lingering", "_part", "_peer", "_plane",
-        "_reading", "_turning", "hop", "idle_since", "keep_alive", "send", "trailers", "transport",
+        "_deadline", "_dropped", "_exchange", "_framer", "_full", "_lingering", "_pace", "_part",
+        "_peer", "_plane", "_reading", "_turning", "_unsent", "hop", "idle_since", "keep_alive",
+        "send", "trailers", "transport",
     )  # fmt: skip
 
     def __init__(self, plane: Plane) -> None:
@@ -60,18 +61,21 @@ class DownstreamConnection(asyncio.Protocol):
         self._deadline = Deadline(plane.timers, self._timed_out)
         self._exchange: Exchange | None = None
         self._framer: Framer | None = None
-        self._part = bytearray()
+        self._pace: Pace | None = None
+        self._part = b""
         self._peer = ""
+        self._unsent = 0
         self._full = False
         self._reading = True
         self._lingering = False
         self._turning = False
+        self._dropped = False
         self.send: Callable[[bytes], None]
-        self.hop: Hop = cast("Hop", None)
+        self.hop: Hop
         self.keep_alive = True
         self.trailers = b""
         self.idle_since = 0.0
-        self.transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self.transport: asyncio.Transport
 
     # From the event loop.
 
@@ -85,21 +89,21 @@ class DownstreamConnection(asyncio.Protocol):
         self._peer = peer[0] if isinstance(peer, tuple) else ""
         self.hop = plane.hop(self._peer)
         self.idle_since = plane.loop.time()
-        self._deadline.set(HEAD_S)
+        self._deadline.set(plane.downstream.head_s)
+        if len(plane.connections) > plane.load.most_connections:
+            self._shed_if_full()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a head, of a body, or of the next request."""
         if self._framer is not None:
             self._body(data)
         elif self._exchange is not None:
-            self._part += data
             self._pause()
+            self._hold(self._part + data)
         elif self._lingering:
             return
         elif self._part:
-            seen = len(self._part)
-            self._part += data
-            self._turn(bytes(self._part), seen)
+            self._turn(self._part + data, len(self._part))
         else:
             self._turn(data)
 
@@ -114,6 +118,7 @@ class DownstreamConnection(asyncio.Protocol):
         """Closed by either side."""
         self._deadline.close()
         self._plane.connections.discard(self)
+        self._hold(b"")
         exchange, self._exchange = self._exchange, None
         self._framer = None
         if exchange is not None:
@@ -122,7 +127,7 @@ class DownstreamConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads more slowly than it is sent to."""
         self._full = True
-        self._deadline.set(self._exchange.idle_s if self._exchange is not None else HEAD_S)
+        self._expect_read()
         if self._exchange is not None:
             self._exchange.on_client_full()
 
@@ -132,8 +137,7 @@ class DownstreamConnection(asyncio.Protocol):
         if self._exchange is not None:
             self._deadline.clear()
             self._exchange.on_client_drained()
-            if self._framer is not None and self._reading:
-                self._deadline.set(self._exchange.idle_s)
+            self._expect_body(0)
         elif not self._lingering and not self.transport.is_closing():
             self._deadline.set(self._plane.idle_s)
             self._next()
@@ -147,23 +151,27 @@ class DownstreamConnection(asyncio.Protocol):
 
     def pause_request(self) -> None:
         """Read no more of the request for now."""
-        if self._framer is not None:
+        if self._framer is not None and self._pace is not None:
             if not self._full:  # else the client has to read within the deadline set for that
                 self._deadline.clear()
+            self._pace.pause(self._plane.loop.time())
             self._pause()
 
     def resume_request(self) -> None:
         """Read on."""
-        if self._framer is not None and self._exchange is not None:
-            self._deadline.set(self._exchange.idle_s)
+        if self._framer is not None and self._pace is not None:
+            left_s = self._pace.resume(self._plane.loop.time())
+            if not self._full:
+                self._deadline.set(left_s)
             self._resume()
 
     def answer(self, status: int, detail: str, ident: bytes, *, request_done: bool) -> None:
         """Answer in the endpoint's place; the exchange is over."""
         exchange = self._exchange
         self._exchange = None
-        keep_alive = self.keep_alive and request_done
-        self.keep_alive = keep_alive
+        if exchange is not None and exchange.is_upgrade:
+            self.forbid_early()
+        keep_alive = self.keep_alive = self.keep_alive and request_done
         body = exchange is None or exchange.method != "HEAD"
         self.send(problem_response(status, detail, ident=ident, keep_alive=keep_alive, body=body))
         self._over()
@@ -172,6 +180,36 @@ class DownstreamConnection(asyncio.Protocol):
         """The response is complete."""
         self._exchange = None
         self._over()
+
+    def switch(
+        self,
+        endpoint: asyncio.Transport,
+        late: bytes,
+        idle_s: float,
+        moved: Callable[[int, int], None],
+        over: Callable[[], None],
+    ) -> None:
+        """The 101 is out: the connection is one end of a tunnel from now on."""
+        plane = self._plane
+        self._exchange = None
+        self._deadline.clear()
+        early = self._part
+        self._hold(b"")
+        self._reading = True
+
+        def ended() -> None:
+            plane.tunnels.discard(tunnel)
+            self.connection_lost(None)
+            over()
+
+        tunnel = Tunnel(self.transport, endpoint, plane.timers, idle_s, moved, ended)
+        plane.tunnels.add(tunnel)
+        tunnel.open(early, late, client_full=self._full)
+
+    def forbid_early(self) -> None:
+        """Its upgrade is refused: what was sent ahead of that answer was not meant as requests."""
+        if self._part:
+            self.keep_alive = False
 
     def truncate(self) -> None:
         """The response cannot be completed; a clean end would pass it off as whole.
@@ -193,18 +231,22 @@ class DownstreamConnection(asyncio.Protocol):
         if self._exchange is not None and self._exchange.status == 0:
             self.keep_alive = False
 
-    def close_if_idle(self, since: float) -> None:
-        """Close when no request has been in hand since loop time ``since``."""
+    def close_if_idle(self, since: float) -> bool:
+        """Close when no request has been in hand since loop time ``since``. Returns whether."""
         if self._exchange is None and not self._part and 0 < self.idle_since <= since:
             self._close()
+            return True
+        return False
 
     # Within.
 
     def _next(self) -> None:
         """Turn to what waited behind the exchange that is over."""
+        if self.transport.is_closing():
+            return
         self._resume()  # before the turn, which may have reasons to pause
         if self._part:
-            self._turn(bytes(self._part))
+            self._turn(self._part)
 
     def _turn(self, data: bytes, seen: int = 0) -> None:
         """Serve the requests in ``data`` until one must wait for its endpoint.
@@ -212,7 +254,10 @@ class DownstreamConnection(asyncio.Protocol):
         Args:
             seen: so many bytes of an unfinished head came before and were looked through.
         """
-        self._part.clear()
+        if self._part:
+            self._hold(b"")
+        head_bytes = self._plane.limits.head_bytes
+        served = 0
         self._turning = True  # an answer given at once must not call back into here
         try:
             while data and self._exchange is None and not self._full and not self._lingering:
@@ -221,9 +266,14 @@ class DownstreamConnection(asyncio.Protocol):
                     if data in (b"", b"\r"):
                         break
                 end = data.find(HEAD_END, seen - 3 if seen > 3 else 0)
-                if end < 0 or end > MAX_HEAD_BYTES:
+                if end < 0 or end > head_bytes:
                     self._unfinished(data, end, seen)
                     break
+                if served == TURN_REQUESTS:
+                    self._plane.loop.call_soon(self._next)
+                    self._pause()
+                    break
+                served += 1
                 data = self._request(data, end + 4)
                 seen = 0
         except BadRequest as refusal:
@@ -233,14 +283,48 @@ class DownstreamConnection(asyncio.Protocol):
             self._turning = False
         if self._lingering:
             return
-        self._part += data
-        if self._part and (self._exchange is not None or self._full):
-            self._pause()
+        if data:
+            if self._exchange is not None or self._full:
+                self._pause()
+            self._hold(data)
+
+    def _hold(self, data: bytes) -> None:
+        """Keep ``data`` unread until its turn comes, and nothing else."""
+        load = self._plane.load
+        load.held_bytes += len(data) - len(self._part)
+        self._part = data
+        if load.held_bytes > load.most_held_bytes and data:
+            self._shed_held()
+
+    def _shed_held(self) -> None:
+        """Too much waits, over all connections: this one must give way."""
+        self._plane.load.shed["held_bytes"] += 1
+        exchange = self._exchange
+        if exchange is None:
+            self._refuse(_overloaded())
+        elif exchange.is_upgrade:
+            self._break_off(exchange, _overloaded())
+        else:  # the request in hand is served; whoever sent more finds the connection closed
+            self._hold(b"")
+            self._dropped = True
+            self.keep_alive = False
+
+    def _shed_if_full(self) -> None:
+        """One connection too many: an idle one is closed for it, or it is refused."""
+        plane = self._plane
+        if plane.make_room():
+            return
+        plane.load.shed["connections"] += 1
+        if len(plane.connections) > plane.load.most_connections + SHED_AT_ONCE:
+            self.transport.abort()
+        else:
+            self._refuse(_overloaded())
 
     def _unfinished(self, data: bytes, end: int, seen: int) -> None:
         """Wait for the rest of a head, unless no rest can make it valid."""
-        if end > MAX_HEAD_BYTES or len(data) > MAX_HEAD_BYTES:
-            if data.find(b"\r\n", 0, MAX_TARGET_BYTES + 64) < 0:
+        limits = self._plane.limits
+        if end > limits.head_bytes or len(data) > limits.head_bytes:
+            if data.find(b"\r\n", 0, limits.target_bytes + 64) < 0:
                 raise BadRequest(414, "The request target is too long.")
             raise BadRequest(431, "The request's head is too long.")
         # Only what is new, or a head in pieces of one byte would cost its length squared.
@@ -248,12 +332,15 @@ class DownstreamConnection(asyncio.Protocol):
             raise BadRequest(400, "The request's head is not valid HTTP/1.1.")
         if not seen:
             self.idle_since = 0.0
-            self._deadline.set(HEAD_S)
+            self._deadline.set(self._plane.downstream.head_s)
 
     def _request(self, data: bytes, end: int) -> bytes:
         """Take one request off ``data``; its head ends at ``end``. Returns what is behind it."""
-        head = parse_request(data[:end])
         plane = self._plane
+        head = parse_request(data[:end], plane.limits)
+        if plane.load.is_over_memory:
+            plane.load.shed["memory"] += 1
+            raise _overloaded()
         data = data[end:]
         self.idle_since = 0.0
         self.keep_alive = head.keep_alive and not plane.draining
@@ -265,7 +352,10 @@ class DownstreamConnection(asyncio.Protocol):
             payload, rest = b"", data
         done = rest is not None
         runtime = plane.runtime
-        decision = runtime.router.decide(head, self._peer)
+        try:
+            decision = runtime.router.decide(head, self._peer)
+        except AmbiguousPath:
+            raise BadRequest(400, "This path can be read in more than one way.") from None
         if decision is None:
             self._no_route(head, payload, done=done)
             return rest or b""
@@ -273,7 +363,9 @@ class DownstreamConnection(asyncio.Protocol):
         if done:
             self._deadline.clear()
         else:
-            self._deadline.set(exchange.idle_s)
+            downstream = plane.downstream
+            self._pace = Pace(downstream.body_s, downstream.min_bytes_per_s, plane.loop.time())
+            self._expect_body(len(data))
         exchange.start(payload, done=done)
         return rest or b""
 
@@ -297,14 +389,32 @@ class DownstreamConnection(asyncio.Protocol):
             self._break_off(exchange, refusal)
             return
         done = rest is not None
-        if done:
+        if not done:
+            self._expect_body(len(data))
+        elif not self._full:
             self._deadline.clear()
-        else:
-            self._deadline.set(exchange.idle_s)
         exchange.on_request_body(payload, done=done)
         if rest:
-            self._part += rest
             self._pause()
+            self._hold(self._part + rest)
+
+    def _expect_body(self, size: int) -> None:
+        """``size`` bytes of a body came; the next must come in time."""
+        if self._pace is not None and self._framer is not None:
+            left_s = self._pace.due_s(size, self._plane.loop.time())
+            if self._reading and not self._full:
+                self._deadline.set(left_s)
+
+    def _expect_read(self) -> None:
+        """The client must read on in time."""
+        self._unsent = unsent_bytes(self.transport)
+        self._deadline.set(self._plane.downstream.write_s)
+
+    def _reads_on(self) -> bool:
+        """Whether it has read enough of what it was behind with, since it was last looked at."""
+        downstream = self._plane.downstream
+        read = self._unsent - unsent_bytes(self.transport)
+        return read > 0 and read >= downstream.write_s * downstream.min_bytes_per_s
 
     def _no_route(self, head: RequestHead, payload: bytes, *, done: bool) -> None:
         ident = self._plane.runtime.unrouted(self, head, len(payload))
@@ -348,27 +458,32 @@ class DownstreamConnection(asyncio.Protocol):
 
     def _say(self, refusal: BadRequest, ident: bytes) -> None:
         self._framer = None
-        self.send(problem_response(refusal.status, refusal.detail, ident=ident, keep_alive=False))
+        self.send(
+            problem_response(
+                refusal.status,
+                refusal.detail,
+                ident=ident,
+                keep_alive=False,
+                retry_after_s=refusal.retry_after_s,
+            )
+        )
         self._linger()
 
     def _close(self) -> None:
         """End a connection whose last answer is out."""
-        if self._framer is not None or self._part:
+        if self._framer is not None or self._part or self._dropped:
             self._framer = None
             self._linger()
         else:
-            self._deadline.set(self._plane.idle_s)  # for the client to take what is still unsent
+            self._expect_read()  # what is still unsent
             self.transport.close()
 
     def _linger(self) -> None:
         self._lingering = True
-        self._part.clear()
+        self._hold(b"")
         self._resume()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-            self._deadline.set(LINGER_S)
-        else:
-            self.transport.close()
+        self.transport.write_eof()
+        self._deadline.set(self._plane.downstream.linger_s)
 
     def _pause(self) -> None:
         if self._reading:
@@ -383,7 +498,11 @@ class DownstreamConnection(asyncio.Protocol):
     def _timed_out(self) -> None:
         """No byte came, or none could be sent, for too long."""
         late = BadRequest(408, "The request did not come in time.")
-        if self._lingering or self.transport.is_closing():
+        if self._lingering:
+            self.transport.abort()
+        elif (self._full or self.transport.is_closing()) and self._reads_on():
+            self._expect_read()
+        elif self.transport.is_closing():
             self.transport.abort()
         elif self._exchange is not None:
             self._break_off(self._exchange, late)
@@ -393,3 +512,7 @@ class DownstreamConnection(asyncio.Protocol):
             self._refuse(late)
         else:
             self._close()
+
+
+def _overloaded() -> BadRequest:
+    return BadRequest(503, "The proxy is overloaded.", retry_after_s=RETRY_AFTER_S)

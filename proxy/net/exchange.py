@@ -1,10 +1,9 @@
 """Owns one request and its response between two connections: attempts, relaying, the outcome.
 
 Nothing here waits, but for opening a connection. Bodies pass through piece by piece; whoever is
-slower pauses the other. A request goes a second time only when no byte of it can have had an
-effect: the connection was never opened, or a kept-alive one closed unheard under a safe request
-without a body (RFC 9110 §9.2.2). The first attempt is what the version is charged for; every
-attempt is counted.
+slower pauses the other. A request goes a second time only when that can do no harm: no connection
+was opened, or a kept-alive one closed unheard under an idempotent request that is wholly in hand
+(RFC 9110 §9.2.2). The first attempt is what the version is charged for; every attempt is counted.
 """
 
 from __future__ import annotations
@@ -15,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from proxy.core.outcome import Outcome
 from proxy.http1.body import encode_chunk, encode_last_chunk
-from proxy.http1.forward import downstream_head, request_id, upstream_head
-from proxy.http1.response import Framing, ResponseHead
+from proxy.http1.forward import downstream_head, request_id, switch_head, upstream_head
+from proxy.http1.response import Framing, ResponseHead, is_switch
+from proxy.net.deadline import Deadline
 
 if TYPE_CHECKING:
     from proxy.core.router import Decision
@@ -36,13 +36,16 @@ CLIENT_GONE_STATUS = 499
 _NONE, _LENGTH = Framing.NONE, Framing.LENGTH
 _SUCCESS, _SERVER_ERROR = Outcome.SUCCESS.value, Outcome.SERVER_ERROR.value
 
-_REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
+_REQUEST_TIMEOUT = Outcome.REQUEST_TIMEOUT.value
+_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
+_EVENT_STREAM = b"text/event-stream"
 
-_ANSWERS = {
+_ANSWERS: dict[str, tuple[int, str]] = {
     Outcome.CONNECT_FAILED: (503, "No endpoint of this version accepts connections."),
     Outcome.CONNECT_TIMEOUT: (504, "The endpoint did not accept the connection in time."),
     Outcome.RESET: (502, "The endpoint closed the connection before it answered."),
     Outcome.RESPONSE_TIMEOUT: (504, "The endpoint did not answer in time."),
+    Outcome.REQUEST_TIMEOUT: (504, "The request took too long."),
     Outcome.BAD_RESPONSE: (502, "The endpoint's answer is not valid HTTP."),
 }
 
@@ -52,6 +55,8 @@ class Exchange:
 
     Attributes:
         method: of the request.
+        idle_s: how long the endpoint may be silent in the middle of its response.
+        is_upgrade: the endpoint may switch protocols.
         paused: the client is slower than the endpoint.
         status: what the client was sent; 0 until then.
         attempts: tries against endpoints so far.
@@ -60,9 +65,10 @@ class Exchange:
     """
 
     __slots__ = (
-        "_chunked_out", "_downstream", "_head", "_pending", "_request_done", "_runtime", "_started",
-        "_task", "_upstream", "_version", "attempts", "decision", "endpoint", "ident", "idle_s",
-        "method", "outcome", "paused", "request_bytes", "response_bytes", "seconds", "status",
+        "_chunked_out", "_downstream", "_head", "_limit", "_pending", "_request_done", "_runtime",
+        "_started", "_task", "_timeouts", "_upstream", "_version", "_whole", "attempts", "decision",
+        "endpoint", "ident", "idle_s", "is_upgrade", "method", "outcome", "paused", "request_bytes",
+        "response_bytes", "seconds", "status",
     )  # fmt: skip
 
     def __init__(
@@ -78,15 +84,19 @@ class Exchange:
         self._version: VersionRuntime = version
         self._head = head
         self._pending = b""
+        self._whole = True
         self._request_done = False
         self._chunked_out = False
         self._upstream: UpstreamConnection | None = None
         self._task: asyncio.Task[None] | None = None
+        self._limit: Deadline | None = None
+        self._timeouts = timeouts = runtime.router.timeouts[decision.route]
         self._started = perf_counter()
         self.decision = decision
         self.method = head.method
         self.ident = request_id(head, runtime.next_id())
-        self.idle_s = version.idle_s
+        self.idle_s = timeouts.idle_s
+        self.is_upgrade = bool(head.upgrade)
         self.paused = False
         self.status = 0
         self.attempts = 0
@@ -109,6 +119,8 @@ class Exchange:
             payload += encode_last_chunk(self._downstream.trailers)
         self._request_done = done
         self._pending = payload
+        if not done:
+            self._limit_whole()
         pool = self._version.pick()
         connection = pool.take()
         if connection is not None:
@@ -132,7 +144,7 @@ class Exchange:
             upstream.expect_nothing()  # it is the client's turn
         upstream.send(data)
         if self.status == 0 and done:
-            upstream.expect_within(self._version.response_s)
+            upstream.expect_within(self._timeouts.response_s)
 
     def on_client_gone(self, status: int = CLIENT_GONE_STATUS) -> None:
         """The client left, or broke its request: whatever the endpoint still does is in vain.
@@ -158,7 +170,7 @@ class Exchange:
         """The client has caught up."""
         self.paused = False
         if self._upstream is not None:
-            self._upstream.resume(self.idle_s if self.status else self._version.response_s)
+            self._upstream.resume(self.idle_s if self.status else self._timeouts.response_s)
 
     # From the endpoint's side.
 
@@ -172,7 +184,7 @@ class Exchange:
         """The endpoint has caught up."""
         if self._upstream is not None and self.status == 0:
             if self._request_done:
-                self._upstream.expect_within(self._version.response_s)
+                self._upstream.expect_within(self._timeouts.response_s)
             else:
                 self._upstream.expect_nothing()
         self._downstream.resume_request()
@@ -184,12 +196,41 @@ class Exchange:
                 downstream_head(head, minor=1, keep_alive=True, chunked=False, added=b"")
             )
 
+    def on_switch(self, upstream: UpstreamConnection, head: ResponseHead, late: bytes) -> bool:
+        """A 101. Returns whether the endpoint may switch; its connection is a tunnel's then."""
+        if not self.is_upgrade or not is_switch(head, self._head.upgrade):
+            return False
+        self.status = head.status
+        self._upstream = None
+        self._attempted(_SUCCESS)
+        self._count(self.status)
+        observer = self._version.observer
+        observer.tunnels(1)
+        downstream = self._downstream
+        downstream.send(switch_head(head, self._runtime.response_fields(self)))
+
+        def moved(request_bytes: int, response_bytes: int) -> None:
+            self.request_bytes += request_bytes
+            self.response_bytes += response_bytes
+            observer.moved(request_bytes, response_bytes)
+
+        def over() -> None:
+            upstream.connection_lost(None)
+            observer.tunnels(-1)
+            self.seconds = perf_counter() - self._started
+            self._log()
+
+        downstream.switch(upstream.transport, late, self._timeouts.stream_idle_s, moved, over)
+        return True
+
     def on_response(
         self, head: ResponseHead, payload: bytes, *, done: bool, trailers: bytes
     ) -> None:
         """The final head, and what of the body came with it."""
         self.status = head.status
         downstream = self._downstream
+        if self.is_upgrade:
+            downstream.forbid_early()
         framing = head.framing
         minor = self._head.minor
         keep_alive = self._request_done and downstream.keep_alive
@@ -210,6 +251,12 @@ class Exchange:
             self.response_bytes = len(payload)
             data = b"".join((data, *encode_chunk(payload))) if chunked else data + payload
         if not done:
+            self._pending = b""
+            media_type = (head.header(b"content-type") or b"").partition(b";")[0]
+            if media_type.rstrip(b" \t").lower() == _EVENT_STREAM:
+                self._stream()
+            else:
+                self._limit_whole()
             downstream.send(data)
             return
         if chunked:
@@ -243,6 +290,29 @@ class Exchange:
 
     # Within.
 
+    def _limit_whole(self) -> None:
+        """Bound the whole request. One that is answered at once needs no timer of its own."""
+        request_s = self._timeouts.request_s
+        if request_s and self._limit is None:
+            self._limit = Deadline(self._version.timers, self._took_too_long)
+            self._limit.set(max(0.0, request_s - (perf_counter() - self._started)))
+
+    def _stream(self) -> None:
+        """It lasts as long as both sides like, and may be silent for long."""
+        self.idle_s = self._timeouts.stream_idle_s
+        if self._limit is not None:
+            self._limit.close()
+
+    def _took_too_long(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.discard()
+        self._attempted(_REQUEST_TIMEOUT)
+        self._give_up(_REQUEST_TIMEOUT)
+
     def _encode(self, payload: bytes) -> bytes:
         return b"".join(encode_chunk(payload)) if self._head.chunked else payload
 
@@ -256,15 +326,18 @@ class Exchange:
             upstream_head(self._head, self._downstream.hop, pool.authority, self.ident)
             + self._pending
         )
-        self._pending = b""  # a request with a body is never sent again
+        if not self._request_done:
+            self._pending = b""
+            self._whole = False
         if self._request_done or self._head.header(b"expect") is not None:
-            connection.expect_within(self._version.response_s)
+            connection.expect_within(self._timeouts.response_s)
         if self.paused:
             connection.pause()
 
     def _connect(self, pool: EndpointPool) -> None:
         if not self._request_done:
             self._downstream.pause_request()
+        self._limit_whole()
         self._task = self._runtime.spawn(self._open(pool))
 
     async def _open(self, pool: EndpointPool) -> None:
@@ -273,7 +346,7 @@ class Exchange:
         for _ in range(min(MAX_ATTEMPTS, self._version.size)):
             self.endpoint = pool.name
             try:
-                async with asyncio.timeout(self._version.connect_s):
+                async with asyncio.timeout(self._timeouts.connect_s):
                     connection = await pool.connect()
             except TimeoutError:
                 last = Outcome.CONNECT_TIMEOUT
@@ -300,11 +373,11 @@ class Exchange:
             and not upstream.heard
             and self.status == 0
             and self.attempts < MAX_ATTEMPTS
-            and self.method in _REPEATABLE
-            and not self._head.has_body
+            and self._whole
+            and self.method in _IDEMPOTENT
         )
 
-    def _give_up(self, outcome: Outcome) -> None:
+    def _give_up(self, outcome: str) -> None:
         downstream = self._downstream
         if self.status:  # the head is out: the client must see that the rest is missing
             self._finish(self.status)
@@ -330,11 +403,20 @@ class Exchange:
         self._version.observer.attempted(outcome)
 
     def _finish(self, status: int) -> None:
+        self._count(status)
+        if self._runtime.log is not None:
+            self._log()
+
+    def _count(self, status: int) -> None:
+        if self._limit is not None:
+            self._limit.close()
         self.status = status
         self.seconds = seconds = perf_counter() - self._started
         self._version.observer.finished(
             self.method, status, seconds, self.request_bytes, self.response_bytes
         )
+
+    def _log(self) -> None:
         log = self._runtime.log
         if log is not None:
             log.over(self, self._head, self._downstream.peer, self._runtime.revision)

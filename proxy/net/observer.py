@@ -17,3 +17,9 @@ class VersionObserver(Protocol):
     ) -> None:
         """A started request is over. ``status`` is what the client was sent, 499 if it had left
         before. Bytes are those of the bodies."""
+
+    def tunnels(self, change: int) -> None:
+        """So many tunnels more, or fewer, are open."""
+
+    def moved(self, request_bytes: int, response_bytes: int) -> None:
+        """Bytes went through a tunnel."""

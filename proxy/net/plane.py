@@ -14,15 +14,17 @@ import socket
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from proxy.core.forwarded import TrustedProxies
 from proxy.core.router import Router, compile_router
 from proxy.core.split import SLOTS
 from proxy.http1.forward import Hop
 from proxy.model.address import parse_endpoint
+from proxy.model.config import Downstream, Limits
 from proxy.net.deadline import Timers
 from proxy.net.downstream import DownstreamConnection
+from proxy.net.load import Load
 from proxy.net.pool import EndpointPool
 from proxy.net.runtime import Runtime, VersionRuntime
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from proxy.model.wire import Snapshot
     from proxy.net.observer import VersionObserver
     from proxy.net.runtime import RequestLog
+    from proxy.net.tunnel import Tunnel
 
 BACKLOG = 4096
 SWEEP_S = 0.5
@@ -39,6 +42,13 @@ DRAIN_IDLE_S = 1.0
 """A draining proxy closes a connection that has been idle this long: a client about to send its
 next request has most likely done so by then."""
 DRAIN_TICK_S = 0.1
+TUNNELS_PART = 0.9
+"""Of the time there is for a drain: what is left is for their ends to close."""
+ROOM_S = 0.1
+"""How often the connections are looked through for idle ones, once there are too many."""
+ROOM_IDLE_S = 1.0
+"""A connection that has been idle for less is probably about to be used."""
+KNOWN_PEERS = 4096
 
 LOG = logging.getLogger("splitway.net")
 
@@ -50,6 +60,10 @@ class Plane:
         observe: the observer of a version, by service and version; the same one each time.
         nobody: observes requests that reached no service.
         log: the access log, if one is wanted.
+        load: what clients use of this process.
+
+    Attributes:
+        downstream, limits, idle_s: what of the configuration each connection looks at.
     """
 
     def __init__(
@@ -57,11 +71,16 @@ class Plane:
         observe: Callable[[str, str], VersionObserver],
         nobody: VersionObserver,
         log: RequestLog | None,
+        load: Load | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.timers = Timers(self.loop)
         self.connections: set[DownstreamConnection] = set()
+        self.tunnels: set[Tunnel] = set()
         self.draining = False
+        self.load = load or Load(open_files=1 << 20, memory=lambda _: (0, 0))
+        self.downstream = Downstream()
+        self.limits = Limits()
         self.idle_s = 75.0
         self.runtime: Runtime
         self._observe = observe
@@ -72,6 +91,9 @@ class Plane:
         self._tasks: set[asyncio.Task[None]] = set()
         self._idents = _idents()
         self._trusted = TrustedProxies(())
+        self._hops: dict[str, Hop] = {}
+        self._room_at = 0.0
+        self._tunnel_s = 10.0
         self._upstream_s = 4.0
         self._sweep: asyncio.TimerHandle = self.loop.call_later(SWEEP_S, self._sweep_pools)
 
@@ -91,9 +113,9 @@ class Plane:
                 pools[name] = pools.get(name) or self._pool(name)
             versions.append(
                 VersionRuntime(
-                    target,
                     [pools[name] for name in target.endpoints],
                     self._observe(target.service, target.version),
+                    self.timers,
                     random.randrange(len(target.endpoints)),
                 )
             )
@@ -110,6 +132,11 @@ class Plane:
         gone = [pool for name, pool in self._pools.items() if name not in pools]
         self._pools = pools
         self._trusted = TrustedProxies(config.trusted_proxies)
+        self._hops = {}
+        self._tunnel_s = config.drain.tunnel_s
+        self.downstream = config.downstream
+        self.limits = config.limits
+        self.load.limit(config.limits)
         self.idle_s = config.keepalive.downstream_s
         self._upstream_s = config.keepalive.upstream_s
         for pool in gone:
@@ -118,7 +145,8 @@ class Plane:
     async def listen(self, sockets: list[socket.socket]) -> None:
         """Accept connections on bound sockets; owns them from now on."""
         for sock in sockets:
-            make = self._downstream
+            # They have what a protocol has, but not its class (ADR 9).
+            make = cast("Callable[[], asyncio.Protocol]", self._downstream)
             if sock.family == socket.AF_UNIX:
                 server = await self.loop.create_unix_server(make, sock=sock, backlog=BACKLOG)
             else:
@@ -129,7 +157,7 @@ class Plane:
         """Stop accepting, finish what is in hand, close.
 
         Responses from now on say ``Connection: close``. Connections on which nothing was asked for
-        a second are closed.
+        a second are closed, tunnels after ``drain.tunnel_s``.
 
         Returns:
             Whether everything was finished within ``deadline_s``; what was not is cut.
@@ -139,10 +167,16 @@ class Plane:
             server.close()
         for connection in self.connections:
             connection.announce_close()
-        end = self.loop.time() + deadline_s
+        start = self.loop.time()
+        end = start + deadline_s
+        tunnels_end = start + min(self._tunnel_s, deadline_s * TUNNELS_PART)
         while self.connections and (now := self.loop.time()) < end:
             for connection in list(self.connections):
                 connection.close_if_idle(now - DRAIN_IDLE_S)
+            if now >= tunnels_end:
+                for tunnel in list(self.tunnels):
+                    tunnel.close()
+                tunnels_end = end
             await asyncio.sleep(DRAIN_TICK_S)
         clean = not self.connections
         await self.close()
@@ -172,7 +206,22 @@ class Plane:
 
     def hop(self, peer: str) -> Hop:
         """What the requests of a client at ``peer`` are told."""
-        return Hop(peer, trusted=self._trusted.contains(peer))
+        hop = self._hops.get(peer)
+        if hop is None:
+            if len(self._hops) >= KNOWN_PEERS:
+                self._hops.clear()
+            hop = self._hops[peer] = Hop(peer, trusted=self._trusted.contains(peer))
+        return hop
+
+    def make_room(self) -> bool:
+        """Close connections that have been idle for a while. Returns whether there were any."""
+        now = self.loop.time()
+        if now < self._room_at:
+            return False
+        closed = [c for c in self.connections if c.close_if_idle(now - ROOM_IDLE_S)]
+        if not closed:
+            self._room_at = now + ROOM_S
+        return bool(closed)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -188,6 +237,7 @@ class Plane:
     def _sweep_pools(self) -> None:
         for pool in self._pools.values():
             pool.sweep(self._upstream_s)
+        self.load.look()
         self._sweep = self.loop.call_later(SWEEP_S, self._sweep_pools)
 
 
@@ -202,6 +252,7 @@ def make_router(config: Config, snapshot: Snapshot) -> Router:
         TrustedProxies(config.trusted_proxies),
         draw_slot=partial(random.randrange, SLOTS),
         new_id=partial(secrets.token_urlsafe, 16),
+        ambiguous_paths=config.ambiguous_paths,
     )
 
 

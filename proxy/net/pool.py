@@ -6,6 +6,7 @@ load needs and the kept ones are the freshest. A pool outlives revisions that ke
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from proxy.model.address import Address
 from proxy.net.deadline import Timers
@@ -56,7 +57,8 @@ class EndpointPool:
             OSError: refused, unreachable, or the name does not resolve.
         """
         connection = UpstreamConnection(self)
-        make: Callable[[], UpstreamConnection] = lambda: connection  # noqa: E731
+        # It has what a protocol has, but not its class (ADR 9).
+        make = cast("Callable[[], asyncio.Protocol]", lambda: connection)
         address = self.address
         loop = asyncio.get_running_loop()
         try:

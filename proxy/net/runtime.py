@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine, Iterator
 
-    from proxy.core.router import Router, Target
+    from proxy.core.router import Router
     from proxy.http1.errors import BadRequest
     from proxy.http1.request import RequestHead
+    from proxy.net.deadline import Timers
     from proxy.net.downstream import DownstreamConnection
     from proxy.net.exchange import Exchange
     from proxy.net.observer import VersionObserver
@@ -37,21 +38,18 @@ class RequestLog(Protocol):
 
 
 class VersionRuntime:
-    """One version of one revision: whom to ask next, how long to wait, whom to tell."""
+    """One version of one revision: whom to ask next, whom to tell."""
 
-    __slots__ = ("_balance", "_pools", "connect_s", "idle_s", "observer", "response_s", "size")
+    __slots__ = ("_balance", "_pools", "observer", "size", "timers")
 
     def __init__(
-        self, target: Target, pools: list[EndpointPool], observer: VersionObserver, offset: int
+        self, pools: list[EndpointPool], observer: VersionObserver, timers: Timers, offset: int
     ) -> None:
-        timeouts = target.timeouts
         self._pools = pools
         self._balance = RoundRobin(len(pools), offset)
         self.size = len(pools)
         self.observer = observer
-        self.connect_s = timeouts.connect_s
-        self.response_s = timeouts.response_s
-        self.idle_s = timeouts.idle_s
+        self.timers = timers
 
     def pick(self) -> EndpointPool:
         """The endpoint whose turn it is."""

@@ -7,7 +7,6 @@ and they reach no one (response-queue poisoning).
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, cast
 
 from proxy.core.outcome import Outcome
@@ -18,6 +17,7 @@ from proxy.http1.response import Framing, ResponseHead, parse_response
 from proxy.net.deadline import Deadline
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from proxy.net.exchange import Exchange
@@ -29,8 +29,8 @@ MAX_INFORMATIONAL = 8
 """1xx heads in front of one response; more is a flood."""
 
 
-class UpstreamConnection(asyncio.Protocol):
-    """One connection to an endpoint.
+class UpstreamConnection:
+    """One connection to an endpoint (an ``asyncio.Protocol``).
 
     Attributes:
         exchange: whom it serves now; None while it is idle.
@@ -47,7 +47,7 @@ class UpstreamConnection(asyncio.Protocol):
     def __init__(self, pool: EndpointPool) -> None:
         self.pool = pool
         self.exchange: Exchange | None = None
-        self.transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self.transport: asyncio.Transport
         self.send: Callable[[bytes], None]
         self.idle_since = 0.0
         self.served = 0
@@ -180,13 +180,23 @@ class UpstreamConnection(asyncio.Protocol):
             data = data[end + 4 :]
             if head.status >= 200:
                 break
+            if head.status == 101:
+                self._switch(exchange, head, data)
+                return
             self._informational += 1
-            if head.status == 101 or self._informational > MAX_INFORMATIONAL:
-                raise BadResponse("Switching was not asked for, or 1xx heads without an end.")
+            if self._informational > MAX_INFORMATIONAL:
+                raise BadResponse("There are 1xx heads without an end.")
             exchange.on_informational(head)
             if not data:
                 return
         self._final(exchange, head, data)
+
+    def _switch(self, exchange: Exchange, head: ResponseHead, late: bytes) -> None:
+        self.exchange = None  # whatever comes now is the tunnel's
+        self._deadline.clear()
+        if not exchange.on_switch(self, head, late):
+            self.exchange = exchange
+            raise BadResponse("Switching was not asked for.")
 
     def _final(self, exchange: Exchange, head: ResponseHead, data: bytes) -> None:
         self._reusable = head.reusable

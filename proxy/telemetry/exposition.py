@@ -61,6 +61,7 @@ class SplitwayCollector(Collector):
         yield _durations(versions)
         yield _attempts(versions)
         yield _in_flight(versions)
+        yield _tunnels(versions)
         yield from _bytes(versions)
         yield _assignments(versions)
         yield _weights(state.shares)
@@ -142,6 +143,15 @@ def _in_flight(versions: tuple[VersionCounts, ...]) -> Metric:
     return family
 
 
+def _tunnels(versions: tuple[VersionCounts, ...]) -> Metric:
+    family = GaugeMetricFamily(
+        "splitway_tunnels", "Tunnels (WebSockets) open now.", labels=_BY_VERSION
+    )
+    for of in versions:
+        family.add_metric((of.service, of.version), of.tunnels)
+    return family
+
+
 def _bytes(versions: tuple[VersionCounts, ...]) -> Iterator[Metric]:
     received = CounterMetricFamily(
         "splitway_request_bytes", "Bytes of request bodies from clients.", labels=_BY_VERSION
@@ -183,6 +193,14 @@ def _process_wide(state: ProxyState) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "splitway_connections", "Connections of clients, open now.", value=state.counts.connections
     )
+    shed = CounterMetricFamily(
+        "splitway_shed",
+        "Connections and requests refused for overload, by the limit reached.",
+        labels=("limit",),
+    )
+    for limit, count in state.counts.shed.items():
+        shed.add_metric((limit,), count)
+    yield shed
     yield CounterMetricFamily(
         "splitway_worker_restarts",
         "Workers started in place of one that died.",

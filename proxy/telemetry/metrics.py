@@ -34,6 +34,7 @@ class VersionCounters:
         "_request_bytes",
         "_response_bytes",
         "_seconds",
+        "_tunnels",
         "service",
         "version",
     )
@@ -48,6 +49,7 @@ class VersionCounters:
         self._attempts: dict[str, int] = {}
         self._assignments: dict[str, int] = {}
         self._in_flight = 0
+        self._tunnels = 0
         self._request_bytes = 0
         self._response_bytes = 0
 
@@ -82,6 +84,15 @@ class VersionCounters:
         self._request_bytes += request_bytes
         self._response_bytes += response_bytes
 
+    def tunnels(self, change: int) -> None:
+        """So many tunnels more, or fewer, are open."""
+        self._tunnels += change
+
+    def moved(self, request_bytes: int, response_bytes: int) -> None:
+        """Bytes went through a tunnel."""
+        self._request_bytes += request_bytes
+        self._response_bytes += response_bytes
+
     def counts(self) -> VersionCounts:
         """The figures so far, detached from the counters."""
         return VersionCounts(
@@ -95,6 +106,7 @@ class VersionCounters:
             # Requests that reached no service were assigned by nobody.
             assignments={str(source): n for source, n in self._assignments.items() if source},
             in_flight=self._in_flight,
+            tunnels=self._tunnels,
             request_bytes=self._request_bytes,
             response_bytes=self._response_bytes,
         )
@@ -125,18 +137,22 @@ class Registry:
             counters = self._versions[key] = VersionCounters(service, version)
         return counters
 
-    def counts(self, *, connections: int = 0, log_dropped: int = 0) -> Counts:
+    def counts(
+        self, *, connections: int = 0, log_dropped: int = 0, shed: dict[str, int] | None = None
+    ) -> Counts:
         """Everything counted in this process so far.
 
         Args:
             connections: clients' connections open now.
             log_dropped: access log lines dropped so far.
+            shed: refused for overload so far, by reason.
         """
         every = (self.unrouted, *self._versions.values())
         return Counts(
             versions=tuple(counters.counts() for counters in every),
             connections=connections,
             log_dropped=log_dropped,
+            shed=dict(shed or {}),
         )
 
 
@@ -154,7 +170,16 @@ def merge(parts: Iterable[Counts]) -> Counts:
         versions=tuple(sums[key] for key in sorted(sums)),
         connections=sum(part.connections for part in parts),
         log_dropped=sum(part.log_dropped for part in parts),
+        shed=_sum(part.shed for part in parts),
     )
+
+
+def _sum(parts: Iterable[dict[str, int]]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for part in parts:
+        for key, count in part.items():
+            sums[key] = sums.get(key, 0) + count
+    return sums
 
 
 def _add(total: VersionCounts, part: VersionCounts) -> None:
@@ -168,6 +193,7 @@ def _add(total: VersionCounts, part: VersionCounts) -> None:
         total.assignments[source] = total.assignments.get(source, 0) + count
     total.latency_sum_s += part.latency_sum_s
     total.in_flight += part.in_flight
+    total.tunnels += part.tunnels
     total.request_bytes += part.request_bytes
     total.response_bytes += part.response_bytes
 
@@ -176,8 +202,8 @@ def what_remains(counts: Counts) -> Counts:
     """What a dead process leaves behind: all it counted, but nothing that was open."""
     kept = merge([counts])
     for version in kept.versions:
-        version.in_flight = 0
-    return Counts(versions=kept.versions, log_dropped=kept.log_dropped)
+        version.in_flight = version.tunnels = 0
+    return Counts(versions=kept.versions, log_dropped=kept.log_dropped, shed=kept.shed)
 
 
 class FleetCounts:

@@ -151,7 +151,7 @@ def test_targets_are_every_version_with_what_it_needs() -> None:
     ]
     canary = router.versions[1]
     assert canary.endpoints == ("http://canary-1:80", "http://canary-2:80")
-    assert canary.timeouts.connect_s == 1.5
+    assert [timeouts.connect_s for timeouts in router.timeouts] == [1.5]
     assert decided(router, user("u1")).target in router.versions
 
 

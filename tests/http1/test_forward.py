@@ -55,7 +55,8 @@ def test_both_ways_of_building_agree(line: str) -> None:
     [
         ("Connection: keep-alive",),
         ("Connection: close",),
-        ("Connection: upgrade", "Upgrade: websocket"),
+        ("Connection: upgrade", "Upgrade: h2c"),
+        ("Connection: close", "Upgrade: websocket"),
         ("connection: Keep-Alive", "Keep-Alive: timeout=5"),
         ("Proxy-Connection: keep-alive",),
         ("TE: trailers, deflate;q=0.5",),

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from proxy.http1 import request
 from proxy.http1.errors import BadRequest
-from proxy.http1.grammar import MAX_FIELDS, MAX_TARGET_BYTES
 from proxy.http1.request import METHODS, RequestHead, parse_request
+from proxy.model.config import Limits
 
 
 def head_of(*lines: str, first: str = "GET / HTTP/1.1") -> bytes:
@@ -290,11 +290,11 @@ def test_values_may_hold_obs_text_and_tabs() -> None:
 
 
 def test_limits() -> None:
-    longest = "/" + "x" * (MAX_TARGET_BYTES - 1)
-    assert len(parse(first=f"GET {longest} HTTP/1.1").target) == MAX_TARGET_BYTES
+    longest = "/" + "x" * (Limits().target_bytes - 1)
+    assert len(parse(first=f"GET {longest} HTTP/1.1").target) == Limits().target_bytes
     for first in (f"GET {longest}x HTTP/1.1", f"GET {longest}{'x' * 200}\x01 HTTP/1.1"):
         assert refusal(head_of("Host: a", first=first)).status == 414
-    fields = [f"X-{n}: {n}" for n in range(MAX_FIELDS - 1)]
+    fields = [f"X-{n}: {n}" for n in range(Limits().fields - 1)]
     assert parse(*fields).header(b"x-126") == b"126"
     assert refusal(head_of("Host: a", *fields, "One: more")).status == 431
 

@@ -36,7 +36,7 @@ def test_example() -> None:
 
 def test_full_sets_every_field() -> None:
     config = parse_config(FULL)
-    assert config.services["shop"].timeouts == c.Timeouts(1.5, 30.0, 20.0)
+    assert config.services["shop"].timeouts == c.Timeouts(1.5, 30.0, 20.0, 900.0, 7200.0)
     assert config.access_log == c.AccessLog("/var/log/splitway.jsonl")
     assert msgspec.convert(c.to_plain(config), c.Config) == config
     again = parse_config(msgspec.json.encode(c.to_plain(config)).decode())
@@ -113,17 +113,17 @@ MISTAKES = [
      "expected a number, got 'soon'"),
     ("connect_s: 1.5", "connect_s: .inf", "services.shop.timeouts.connect_s", 33,
      "expected a number, got '.inf'"),
-    ("debug_header: true", "debug_header: 1", "debug_header", 72,
+    ("debug_header: true", "debug_header: 1", "debug_header", 95,
      "expected true or false, got 1"),
-    ("debug_header: true", "debug_header: 'true'", "debug_header", 72,
+    ("debug_header: true", "debug_header: 'true'", "debug_header", 95,
      "expected true or false, got 'true'; leave out the quotes"),
-    ("access_log:\n  path: /var/log/splitway.jsonl", "access_log: yes", "access_log", 70,
+    ("access_log:\n  path: /var/log/splitway.jsonl", "access_log: yes", "access_log", 93,
      "expected a mapping of fields, got 'yes'"),
     ('endpoints: ["http://api:8000"]', 'endpoints: "http://api:8000"',
-     "services.api.versions.v1.endpoints", 39, "expected a list, got 'http://api:8000'"),
+     "services.api.versions.v1.endpoints", 41, "expected a list, got 'http://api:8000'"),
     ('versions:\n      v1:\n        endpoints: ["http://api:8000"]', "versions: []",
-     "services.api.versions", 37, "expected a mapping of names, got a list"),
-    ("      key: [generated]", "      key: [[generated]]", "services.api.sticky.key[0]", 41,
+     "services.api.versions", 39, "expected a mapping of names, got a list"),
+    ("      key: [generated]", "      key: [[generated]]", "services.api.sticky.key[0]", 43,
      ("expected client_ip or generated, or a mapping of cookie, generated, header, jwt, query; "
       "got a list")),
     # ranges
@@ -137,28 +137,28 @@ MISTAKES = [
      "expected a number ≤ 86400, got 1000000000.0"),
     ("connect_s: 1.5", "connect_s: " + "9" * 400, "services.shop.timeouts.connect_s", 33,
      "expected a number ≤ 86400, got " + "9" * 60 + "…"),
-    ("grace_s: 2", "grace_s: -1", "drain.grace_s", 68, "expected a number ≥ 0, got -1"),
+    ("grace_s: 2", "grace_s: -1", "drain.grace_s", 90, "expected a number ≥ 0, got -1"),
     ("salt: shop-2026", f"salt: {'x' * 257}", "services.shop.salt", 31,
      "expected at most 256 characters, got 257"),
     ("cookie: session", 'cookie: ""', "services.shop.sticky.key[1].cookie", 24,
      "must not be empty"),
     ("header: X-User-Id", "header: X User", "services.shop.sticky.key[0].header", 23,
      "expected a field name, got 'X User'"),
-    ("url: https://control.internal:9800/", "url: control.internal", "control.url", 58,
+    ("url: https://control.internal:9800/", "url: control.internal", "control.url", 66,
      "expected http://host:port or https://host:port, without a path, got 'control.internal'"),
     ("- name: web", "- name: -web", "listeners[0].name", 2,
      ("expected 1–63 letters, digits, '.', '_' or '-'; starts and ends with a letter or digit, "
       "got '-web'")),
-    ("  api:\n", "  api gateway:\n", "services.api gateway", 36, None),
-    ('endpoints: ["http://api:8000"]', "endpoints: []", "services.api.versions.v1.endpoints", 39,
+    ("  api:\n", "  api gateway:\n", "services.api gateway", 38, None),
+    ('endpoints: ["http://api:8000"]', "endpoints: []", "services.api.versions.v1.endpoints", 41,
      "must not be empty"),
     # fields
-    ("trusted_proxies:", "trusted_proxys:", "trusted_proxys", 61,
+    ("trusted_proxies:", "trusted_proxys:", "trusted_proxys", 69,
      "unknown field, did you mean `trusted_proxies`?"),
     ("  idle_s", "  zzz", "services.shop.timeouts.zzz", 35,
-     "unknown field; known here: connect_s, idle_s, response_s"),
+     "unknown field; known here: connect_s, idle_s, request_s, response_s, stream_idle_s"),
     ("    bind: 0.0.0.0:8080\n", "", "listeners[0].bind", 2, "required, but missing"),
-    ("  - service: api\n    match:", "  - match:", "routes[0].service", 43,
+    ("  - service: api\n    match:", "  - match:", "routes[0].service", 45,
      "required, but missing"),
     # references and rules between fields
     ("      canary: 5\n", "      green: 5\n", "services.shop.weights.green", 20,
@@ -169,30 +169,30 @@ MISTAKES = [
      "services.shop.weights", 18, "all weights are 0; at least one version must get traffic"),
     ("    weights:\n      stable: 95\n      canary: 5\n", "", "services.shop.weights", 9,
      "required where there are several versions: canary, stable"),
-    ("  - service: api", "  - service: payments", "routes[0].service", 43,
+    ("  - service: api", "  - service: payments", "routes[0].service", 45,
      "unknown service 'payments'"),
     ("        - header: X-User-Id", "        - {}", "services.shop.sticky.key[0]", 23,
      "expected exactly one of header, cookie, query, jwt, generated; got none"),
     ("        - header: X-User-Id", "        - {header: a, cookie: b}",
      "services.shop.sticky.key[0]", 23,
      "expected exactly one of header, cookie, query, jwt, generated; got cookie, header"),
-    ("        prefix: /\n", "        {}\n", "routes[2].match.path", 55,
+    ("        prefix: /\n", "        {}\n", "routes[2].match.path", 63,
      "expected exactly one of exact, prefix, segment_prefix; got none"),
-    ("exact: /index.html", "exact: index.html", "routes[1].match.path.exact", 52,
+    ("exact: /index.html", "exact: index.html", "routes[1].match.path.exact", 60,
      "a path begins with /, got 'index.html'"),
-    ("exact: /index.html", "exact: /index?a", "routes[1].match.path.exact", 52,
+    ("exact: /index.html", "exact: /index?a", "routes[1].match.path.exact", 60,
      "a path as it is sent holds no '?'; percent-encode it"),
-    ("exact: /index.html", "exact: /ä", "routes[1].match.path.exact", 52,
+    ("exact: /index.html", "exact: /ä", "routes[1].match.path.exact", 60,
      "a path as it is sent holds no 'ä'; percent-encode it"),
-    ("host: shop.example.com", "host: '*'", "routes[1].match.host", 50,
+    ("host: shop.example.com", "host: '*'", "routes[1].match.host", 58,
      "leave host out to match every host"),
-    ("host: shop.example.com", "host: shop.*.com", "routes[1].match.host", 50,
+    ("host: shop.example.com", "host: shop.*.com", "routes[1].match.host", 58,
      "`*` stands only in front, as in *.example.com; got 'shop.*.com'"),
-    ("host: shop.example.com", "host: shop.example.com:80", "routes[1].match.host", 50,
+    ("host: shop.example.com", "host: shop.example.com:80", "routes[1].match.host", 58,
      "requests' ports are ignored; leave the port out of 'shop.example.com:80'"),
-    ("host: shop.example.com", "host: '[::1]:80'", "routes[1].match.host", 50,
+    ("host: shop.example.com", "host: '[::1]:80'", "routes[1].match.host", 58,
      "requests' ports are ignored; leave the port out of '[::1]:80'"),
-    ("host: shop.example.com", "host: shop example", "routes[1].match.host", 50,
+    ("host: shop.example.com", "host: shop example", "routes[1].match.host", 58,
      "'shop example' is not a host name"),
     ("- http://[::1]:9001", "- http://stable-1.INTERNAL:9001",
      "services.shop.versions.stable.endpoints[1]", 14,
@@ -207,13 +207,13 @@ MISTAKES = [
      "expected host:port, [v6]:port or unix:/path, got '/web.sock'"),
     ('bind: "[::1]:9900"', "bind: 0.0.0.0:8080", "admin.bind", 7,
      "the same address as listeners[0].bind"),
-    ("- 10.0.0.0/8", "- 10.0.0.1/8", "trusted_proxies[0]", 62,
+    ("- 10.0.0.0/8", "- 10.0.0.1/8", "trusted_proxies[0]", 70,
      "10.0.0.1/8 has bits beyond its prefix; did you mean 10.0.0.0/8?"),
-    ("- 10.0.0.0/8", "- load-balancer", "trusted_proxies[0]", 62,
+    ("- 10.0.0.0/8", "- load-balancer", "trusted_proxies[0]", 70,
      "expected a CIDR such as 10.0.0.0/8 or an address, got 'load-balancer'"),
-    ("url: https://control.internal:9800/", "url: https://a:b@c", "control.url", 58,
+    ("url: https://control.internal:9800/", "url: https://a:b@c", "control.url", 66,
      "a user or password is not supported; give token_file"),
-    ("url: https://control.internal:9800/", "url: http://c:99999", "control.url", 58,
+    ("url: https://control.internal:9800/", "url: http://c:99999", "control.url", 66,
      "the port must be a number from 1 to 65535, got '99999'"),
     # variables and YAML itself
     ("stable: 95", "stable: ${WEIGHT}", "services.shop.weights.stable", 19,
@@ -228,7 +228,7 @@ MISTAKES = [
      "the tag '!source' is not supported"),
     ("      canary: 5\n", "      canary: 5\n      canary: 6\n", "services.shop.weights.canary", 21,
      "given twice, on line 20 and on line 21"),
-    ("  grace_s: 2", "  <<: {grace_s: 2}", "drain.<<", 68,
+    ("  grace_s: 2", "  <<: {grace_s: 2}", "drain.<<", 90,
      "merge keys are not supported; write the fields out"),
     ('admin:\n  bind: "[::1]:9900"', "? [admin]\n: 1", "", 6,
      "a key must be plain text, not an alias, a list or a mapping"),
@@ -240,7 +240,7 @@ MISTAKES = [
     ("salt: shop-2026", "salt: {a: ${X}}", "", 31,
      ("not valid YAML: did not find expected ',' or '}'; inside {} or [] a `${…}` must be quoted, "
       "or else stand on a line of its own")),
-    ("debug_header: true", "---\ndebug_header: true", "", 72,
+    ("debug_header: true", "---\ndebug_header: true", "", 95,
      "a second document begins; one text is one configuration"),
     ("salt: shop-2026", "salt: a\0b", "", 31, "character U+0000 is not allowed in YAML"),
     ("salt: shop-2026", "salt: a\ud800b", "", 31, "character U+D800 is not allowed in YAML"),
@@ -253,7 +253,7 @@ def test_one_mistake(old: str, new: str, field: str, line: int, message: str | N
     found = problems_of(FULL.replace(old, new, 1))
     if message is None:
         # The name is wrong, and so the route to the name that was meant.
-        assert [problem[:2] for problem in found] == [(field, line), ("routes[0].service", 43)]
+        assert [problem[:2] for problem in found] == [(field, line), ("routes[0].service", 45)]
     else:
         assert found == [(field, line, message)]
 

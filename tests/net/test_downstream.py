@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from proxy.http1.errors import BadRequest
-from proxy.model.config import Timeouts
-from proxy.net import downstream
+from proxy.model.config import Downstream
 from proxy.net.downstream import DownstreamConnection
 from proxy.net.plane import Plane
 from tests.support.raw_backend import OK, RawBackend, Visit, replying, said
@@ -33,6 +33,9 @@ class Wire(asyncio.Transport):
 
     def can_write_eof(self) -> bool:
         return True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def write_eof(self) -> None:
         self.ended = True
@@ -351,17 +354,16 @@ def test_a_client_that_sends_no_more_is_still_answered() -> None:
     run(test)
 
 
-def test_slow_heads_and_bodies_are_408(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_heads_and_bodies_are_408() -> None:
     async def script(visit: Visit) -> None:
         await visit.head()
         await visit.end()
 
     async def test() -> None:
-        monkeypatch.setattr(downstream, "HEAD_S", 0.1)
-        times = Timeouts(idle_s=0.1)
+        times = Downstream(head_s=0.1, body_s=0.1)
         async with (
             RawBackend(script) as backend,
-            Running(config_for(backend.endpoint, timeouts=times)) as running,
+            Running(config_for(backend.endpoint, downstream=times)) as running,
         ):
             async with RawClient(running.where) as client:
                 answer = await client.ask(b"GET / HT")
@@ -387,15 +389,11 @@ def test_slow_heads_and_bodies_are_408(monkeypatch: pytest.MonkeyPatch) -> None:
     run(test)
 
 
-def test_idle_connections_are_closed_even_after_a_slow_reader_caught_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(downstream, "HEAD_S", 0.2)
-
+def test_idle_connections_are_closed_even_after_a_slow_reader_caught_up() -> None:
     async def test() -> None:
         async with (
             RawBackend(replying(said(b"x" * 6_000_000))) as backend,
-            Running(config_for(backend.endpoint)) as running,
+            Running(config_for(backend.endpoint, downstream=Downstream(write_s=0.2))) as running,
         ):
             running.plane.idle_s = 0.1
             async with RawClient(running.where, receive_bytes=4_096) as client:
@@ -410,10 +408,10 @@ def test_idle_connections_are_closed_even_after_a_slow_reader_caught_up(
 
 def test_a_client_that_takes_nothing_is_cut() -> None:
     async def test() -> None:
-        times = Timeouts(idle_s=0.2)
+        times = Downstream(write_s=0.2)
         async with (
             RawBackend(replying(said(b"x" * 9_000_000))) as backend,
-            Running(config_for(backend.endpoint, timeouts=times)) as running,
+            Running(config_for(backend.endpoint, downstream=times)) as running,
             RawClient(running.where, receive_bytes=4_096) as client,
         ):
             client.write(get())
@@ -447,11 +445,10 @@ def test_a_closing_connection_waits_for_its_reader_within_a_bound() -> None:
     run(test)
 
 
-def test_a_client_that_stays_after_a_refusal_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downstream, "LINGER_S", 0.1)
-
+def test_a_client_that_stays_after_a_refusal_is_dropped() -> None:
     async def test() -> None:
-        async with Running(NOWHERE) as running, RawClient(running.where) as client:
+        brief = msgspec.structs.replace(NOWHERE, downstream=Downstream(linger_s=0.1))
+        async with Running(brief) as running, RawClient(running.where) as client:
             assert (await client.ask(b"nonsense\r\n\r\n")).status == 400
             client.write(b"more and more")
             await eventually(lambda: not running.plane.connections)
@@ -470,10 +467,10 @@ def test_a_client_that_sends_and_never_reads_is_cut() -> None:
             await visit.send(b"%x\r\n%b\r\n" % (len(piece), piece))
 
     async def test() -> None:
-        times = Timeouts(idle_s=0.4)
+        times = Downstream(body_s=0.4, write_s=0.4)
         async with (
             RawBackend(script) as backend,
-            Running(config_for(backend.endpoint, timeouts=times)) as running,
+            Running(config_for(backend.endpoint, downstream=times)) as running,
             RawClient(running.where, receive_bytes=4_096) as client,
         ):
             client.write(get("/", "Content-Length: 40000000", method="POST") + b"x" * 40_000_000)
@@ -495,10 +492,10 @@ def test_an_upload_goes_on_when_its_reader_has_caught_up() -> None:
         await visit.end()
 
     async def test() -> None:
-        times = Timeouts(idle_s=0.5)
+        times = Downstream(body_s=0.5, write_s=0.5)
         async with (
             RawBackend(script) as backend,
-            Running(config_for(backend.endpoint, timeouts=times)) as running,
+            Running(config_for(backend.endpoint, downstream=times)) as running,
             RawClient(running.where, receive_bytes=4_096) as client,
         ):
             client.write(get("/", "Content-Length: 9", method="POST") + b"half")
@@ -598,14 +595,12 @@ def test_answers_of_our_own_wait_for_a_slow_reader_too() -> None:
     run(test)
 
 
-def test_a_refused_client_that_reads_slowly_is_still_dropped(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_refused_client_that_reads_slowly_is_still_dropped() -> None:
     """Catching up with what was sent before must not lift the deadline of a closed connection."""
-    monkeypatch.setattr(downstream, "LINGER_S", 0.3)
 
     async def test() -> None:
-        async with Running(NOWHERE) as running:
+        brief = msgspec.structs.replace(NOWHERE, downstream=Downstream(linger_s=0.3))
+        async with Running(brief) as running:
             wire = Wire()
             connection = DownstreamConnection(running.plane)
             connection.connection_made(wire)

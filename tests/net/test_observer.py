@@ -10,8 +10,12 @@ def test_the_real_counters_keep_it() -> None:
     observer.started("header")
     observer.attempted("success")
     observer.finished("GET", 200, 0.5, 1, 2)
+    observer.tunnels(2)
+    observer.tunnels(-1)
+    observer.moved(10, 20)
     counts = registry.counts().versions[-1]
     assert (counts.requests, counts.attempts) == ({"GET 200": 1}, {"success": 1})
-    assert (counts.in_flight, counts.request_bytes, counts.response_bytes) == (0, 1, 2)
+    assert (counts.in_flight, counts.request_bytes, counts.response_bytes) == (0, 11, 22)
+    assert counts.tunnels == 1
     names = {name for name in vars(VersionObserver) if not name.startswith("_")}
-    assert names == {"started", "attempted", "finished"}
+    assert names == {"started", "attempted", "finished", "tunnels", "moved"}

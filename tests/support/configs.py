@@ -67,6 +67,8 @@ services:
       connect_s: 1.5
       response_s: 30
       idle_s: 20
+      request_s: 900
+      stream_idle_s: 7200
   api:
     versions:
       v1:
@@ -79,6 +81,12 @@ routes:
       host: "*.example.com"
       path:
         segment_prefix: /api
+    timeouts:
+      connect_s: 2
+      response_s: 300
+      idle_s: 90
+      request_s: 0
+      stream_idle_s: 600
   - service: shop
     match:
       host: shop.example.com
@@ -95,12 +103,27 @@ control:
 trusted_proxies:
   - 10.0.0.0/8
   - 2001:db8::1
+ambiguous_paths: refuse
+downstream:
+  head_s: 5
+  body_s: 15
+  write_s: 20
+  min_bytes_per_s: 1000
+  linger_s: 1
+limits:
+  connections: 5000
+  head_bytes: 32768
+  fields: 100
+  target_bytes: 4096
+  held_bytes: 33554432
+  memory_bytes: 268435456
 keepalive:
   downstream_s: 60
   upstream_s: 3.5
 drain:
   grace_s: 2
   deadline_s: 20
+  tunnel_s: 5
 access_log:
   path: /var/log/splitway.jsonl
 debug_header: true

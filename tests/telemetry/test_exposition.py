@@ -31,7 +31,7 @@ def busy_state(*, control_connected: bool | None = True) -> ProxyState:
     registry.unrouted.started("")
     registry.unrouted.finished("BREW", 404, 0.001, 0, 90)
     return ProxyState(
-        counts=registry.counts(connections=12, log_dropped=5),
+        counts=registry.counts(connections=12, log_dropped=5, shed={"memory": 3}),
         revision=41,
         release="1.2.3",
         rejected=2,

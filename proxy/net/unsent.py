@@ -1,0 +1,30 @@
+"""Owns how much of what was written to a connection the other side has not taken yet.
+
+The transport's own buffer is not enough to see a slow reader read: the kernel takes more only once
+a third of its send buffer, which may be megabytes, has been acknowledged. Source: tcp(7) SIOCOUTQ.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import struct
+import termios
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+_INT = struct.Struct("i")
+
+
+def unsent_bytes(transport: asyncio.WriteTransport) -> int:
+    """Bytes in the transport's buffer, and in the kernel's without acknowledgement."""
+    waiting = transport.get_write_buffer_size()
+    sock = transport.get_extra_info("socket")
+    if sock is None:
+        return waiting
+    try:
+        queued = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_INT.size))
+    except (OSError, ValueError):  # closed meanwhile
+        return waiting
+    return waiting + int(_INT.unpack(queued)[0])
