@@ -6,15 +6,16 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
 VENV := .venv
+COMPILED := .venv-compiled
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench microbench lint format clean
+.PHONY: help demo test test-compiled bench microbench lint format clean
 
 help:  ## This list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
 demo: $(VENV)/.stamp-demo  ## Two versions, proxy, control plane, load; weights move live (DEMO_SECONDS=60: ends by itself)
 	@$(BIN)/python -m loadtests.demo
@@ -22,8 +23,16 @@ demo: $(VENV)/.stamp-demo  ## Two versions, proxy, control plane, load; weights 
 test: $(VENV)/.stamp-dev  ## Every test, with coverage (PYTEST_ARGS adds arguments)
 	@$(BIN)/python -m pytest --cov $(PYTEST_ARGS)
 
-bench: $(VENV)/.stamp-bench  ## Splitway beside nginx, HAProxy, Envoy, Traefik, Caddy (BENCH_ARGS adds arguments)
-	@$(BIN)/python -m loadtests.compare $(BENCH_ARGS)
+# The tests stand beside an installed proxy, so that what is imported is what a user has.
+test-compiled: $(COMPILED)/.stamp  ## The data plane's tests on its compiled modules
+	@rm -rf build/compiled && mkdir -p build/compiled
+	@ln -s $(addprefix ../../,tests loadtests docs README.md pyproject.toml) build/compiled/
+	@cd build/compiled && ../../$(COMPILED)/bin/splitway-proxy --version | grep compiled
+	@cd build/compiled && ../../$(COMPILED)/bin/python -m pytest tests/core tests/http1 tests/net \
+		tests/telemetry tests/attacks tests/benchmarks tests/e2e/test_road.py $(PYTEST_ARGS)
+
+bench: $(COMPILED)/.stamp  ## Splitway beside nginx, HAProxy, Envoy, Traefik, Caddy (BENCH_ARGS adds arguments)
+	@$(COMPILED)/bin/python -m loadtests.compare $(BENCH_ARGS)
 
 microbench: $(VENV)/.stamp-dev  ## Time decide() and one request without sockets (PYTEST_ARGS adds arguments)
 	@$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only \
@@ -43,7 +52,7 @@ format: $(VENV)/.stamp-dev  ## Format the sources and fix what can be fixed
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove the environment, caches and demo runs
-	rm -rf $(VENV) run .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV) $(COMPILED) build run .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
 
 # --group came with pip 25.1.
 $(VENV)/.stamp-pip:
@@ -63,7 +72,10 @@ $(VENV)/.stamp-dev: pyproject.toml $(VENV)/.stamp-pip
 	@$(PIP) install --editable '.[control]' --group test --group lint --group load
 	@touch $@
 
-$(VENV)/.stamp-bench: pyproject.toml $(VENV)/.stamp-pip
-	@echo "installing what the comparison needs ..."
-	@$(PIP) install --editable '.[control]' --group bench
+$(COMPILED)/.stamp: pyproject.toml hatch_build.py $(wildcard proxy/*.py proxy/*/*.py) $(VENV)/.stamp-pip
+	@echo "installing the compiled proxy ..."
+	@test -d $(COMPILED) || $(PYTHON) -m venv $(COMPILED)
+	@$(COMPILED)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@SPLITWAY_COMPILE=1 $(COMPILED)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--upgrade '.[control]' --group test --group bench
 	@touch $@

@@ -20,6 +20,7 @@ from proxy.model.config import Config
 from proxy.model.errors import ConfigError
 from proxy.model.parse import parse_config
 from proxy.model.wire import Snapshot
+from proxy.net import downstream
 from proxy.net.listener import bind, bound_name, release
 from proxy.supervisor.cpu import usable_cpus
 from proxy.supervisor.memory import keep_buffers
@@ -58,6 +59,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     sys.exit(status)
 
 
+def _version() -> str:
+    """The release, and whether its hot modules are compiled (docs/adr/0009)."""
+    compiled = str(downstream.__file__).endswith(".so")
+    return f"splitway-proxy {__version__}{' (compiled)' if compiled else ''}"
+
+
 def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="splitway-proxy", description="Splits HTTP traffic between versions, per user."
@@ -72,7 +79,7 @@ def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--check", action="store_true", help="print every problem of the file and start nothing"
     )
-    parser.add_argument("--version", action="version", version=f"splitway-proxy {__version__}")
+    parser.add_argument("--version", action="version", version=_version())
     return parser.parse_args(arguments)
 
 

@@ -18,7 +18,7 @@ from loadtests.compare import peers, proc, wrk
 from loadtests.compare.backend import BODY, FILE_BYTES
 from loadtests.compare.figures import Figures
 from loadtests.compare.options import IDLE, RATE, WEIGHTS, Options
-from loadtests.compare.peers import ROOT, SPLITWAY, Peer
+from loadtests.compare.peers import SPLITWAY, Peer
 from loadtests.compare.scenarios import SCENARIOS, Scenario
 from loadtests.compare.stage import NotReady, Stage, ToolFailed, free_ports, until_ready
 from loadtests.compare.table import DIRECT, START
@@ -129,14 +129,15 @@ class Bench:
         }  # fmt: skip
         peers.write_configs(["splitway-control.yaml", "splitway-traffic.yaml"], folder, values)
         (folder / "token").write_text(secrets.token_hex(16))
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment = dict(os.environ)
+        beside = Path(sys.executable).parent  # what is installed there, compiled or not
         url, token = f"http://127.0.0.1:{control}", f"--token-file={folder}/token"
         plane = [
-            sys.executable, "-m", "controlplane", f"--store=sqlite:///{folder}/store.db",
+            str(beside / "splitway-control"), f"--store=sqlite:///{folder}/store.db",
             f"--bind=127.0.0.1:{control}", token,
         ]  # fmt: skip
         proxy = [
-            sys.executable, "-m", "proxy", f"--config={folder}/splitway-control.yaml",
+            str(beside / "splitway-proxy"), f"--config={folder}/splitway-control.yaml",
             "--workers=1",
         ]  # fmt: skip
         async with self._process("control", plane, environment) as served:

@@ -62,9 +62,8 @@ _GO = (("GOMAXPROCS", "1"), ("HOME", "<<folder>>"), ("XDG_CONFIG_HOME", "<<folde
 _BENCH = "pip install --group bench (make bench does)"
 
 SPLITWAY = Peer(
-    "Splitway", sys.executable, ("splitway.yaml",),
-    ("-m", "proxy", "--config", "<<config>>", "--workers", "1"),
-    "this checkout", ("-c", "import proxy; print(proxy.__version__)"), (("PYTHONPATH", str(ROOT)),),
+    "Splitway", "splitway-proxy", ("splitway.yaml",),
+    ("--config", "<<config>>", "--workers", "1"), "pip install .", ("--version",),
 )  # fmt: skip
 _OTHERS = (
     Peer(

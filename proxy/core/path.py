@@ -11,6 +11,7 @@ Source: RFC 3986 sections 2.3, 5.2.4 and 6.2.2.
 
 import re
 from collections.abc import Callable
+from urllib.parse import unquote_to_bytes
 
 PLAIN = re.compile(rb"(?:/(?!/)(?!\.)[^/%\\;#]*+)++")
 """Paths that everybody reads alike; all others are looked at closely."""
@@ -18,7 +19,6 @@ PLAIN = re.compile(rb"(?:/(?!/)(?!\.)[^/%\\;#]*+)++")
 _SUSPECT = re.compile(
     rb"//|[\\;#]|/\.\.?(?:/|\Z)|%(?:2[ef3]|5c|3[bf]|25[0-9a-f]{2})", re.IGNORECASE
 )
-_ENCODED = re.compile(rb"%([0-9A-Fa-f]{2})")
 _MOST_READINGS = 32
 _MOST_BYTES = 32 * 1024
 """A path that can be read in more ways than that was written for no honest purpose; looking at all
@@ -67,9 +67,12 @@ def readings(path: bytes) -> set[bytes]:
 
 def decoded(path: bytes) -> bytes:
     """With every ``%XX`` as its byte, once."""
-    if b"%" not in path:
-        return path
-    return _ENCODED.sub(lambda match: bytes((int(match[1], 16),)), path)
+    return unquote_to_bytes(path)
+
+
+def _decoded_but_slashes(path: bytes) -> bytes:
+    """Some servers keep ``%2F`` apart from ``/``, as RFC 3986 section 2.2 has it."""
+    return unquote_to_bytes(path.replace(b"%2f", b"%252F").replace(b"%2F", b"%252F"))
 
 
 def _slashed(path: bytes) -> bytes:
@@ -115,6 +118,7 @@ def _resolved(path: bytes) -> bytes:
 
 _READERS: tuple[Callable[[bytes], bytes], ...] = (
     decoded,
+    _decoded_but_slashes,
     _slashed,
     _without_parameters,
     _before_parameters,

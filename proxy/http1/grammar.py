@@ -45,7 +45,7 @@ LEAST_FIELD_BYTES = len(b"a:\r\n")
 
 HEAD_END = b"\r\n\r\n"
 
-EMPTY_LINES = re.compile(rb"\A(?:\r\n)++")
+EMPTY_LINES = re.compile(rb"(?:\r\n)++")
 """Ignored ahead of a request line (RFC 9112 §2.2)."""
 
 # Fields that need a second look: framing, connection options, and the names that a client must not

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from proxy.net.plane import Plane
 
+NOTHING_YET = -1
+"""Unsent bytes of a connection that was not sent anything."""
 TURN_REQUESTS = 32
 """Pipelined requests that are served before other connections have their turn."""
 
@@ -51,9 +53,9 @@ class DownstreamConnection:
     """
 
     __slots__ = (
-        "_deadline", "_dropped", "_exchange", "_framer", "_full", "_lingering", "_pace", "_part",
-        "_peer", "_plane", "_reading", "_turning", "_unsent", "hop", "idle_since", "keep_alive",
-        "send", "trailers", "transport",
+        "_at", "_deadline", "_dropped", "_exchange", "_framer", "_full", "_lingering", "_pace",
+        "_part", "_peer", "_plane", "_reading", "_rest", "_turning", "_unsent", "hop", "idle_since",
+        "keep_alive", "send", "trailers", "transport",
     )  # fmt: skip
 
     def __init__(self, plane: Plane) -> None:
@@ -63,8 +65,10 @@ class DownstreamConnection:
         self._framer: Framer | None = None
         self._pace: Pace | None = None
         self._part = b""
+        self._at = 0
         self._peer = ""
-        self._unsent = 0
+        self._rest = b""
+        self._unsent = NOTHING_YET
         self._full = False
         self._reading = True
         self._lingering = False
@@ -99,11 +103,11 @@ class DownstreamConnection:
             self._body(data)
         elif self._exchange is not None:
             self._pause()
-            self._hold(self._part + data)
+            self._hold(self._part + data, self._at)
         elif self._lingering:
             return
         elif self._part:
-            self._turn(self._part + data, len(self._part))
+            self._turn(self._part + data, self._at, len(self._part) - self._at)
         else:
             self._turn(data)
 
@@ -139,7 +143,7 @@ class DownstreamConnection:
             self._exchange.on_client_drained()
             self._expect_body(0)
         elif not self._lingering and not self.transport.is_closing():
-            self._deadline.set(self._plane.idle_s)
+            self._expect_request()
             self._next()
 
     # From the exchange.
@@ -169,9 +173,10 @@ class DownstreamConnection:
         """Answer in the endpoint's place; the exchange is over."""
         exchange = self._exchange
         self._exchange = None
+        keep_alive = self.keep_alive and request_done
         if exchange is not None and exchange.is_upgrade:
-            self.forbid_early()
-        keep_alive = self.keep_alive = self.keep_alive and request_done
+            keep_alive = False
+        self.keep_alive = keep_alive
         body = exchange is None or exchange.method != "HEAD"
         self.send(problem_response(status, detail, ident=ident, keep_alive=keep_alive, body=body))
         self._over()
@@ -193,7 +198,7 @@ class DownstreamConnection:
         plane = self._plane
         self._exchange = None
         self._deadline.clear()
-        early = self._part
+        early = self._part[self._at :]
         self._hold(b"")
         self._reading = True
 
@@ -205,11 +210,6 @@ class DownstreamConnection:
         tunnel = Tunnel(self.transport, endpoint, plane.timers, idle_s, moved, ended)
         plane.tunnels.add(tunnel)
         tunnel.open(early, late, client_full=self._full)
-
-    def forbid_early(self) -> None:
-        """Its upgrade is refused: what was sent ahead of that answer was not meant as requests."""
-        if self._part:
-            self.keep_alive = False
 
     def truncate(self) -> None:
         """The response cannot be completed; a clean end would pass it off as whole.
@@ -231,12 +231,13 @@ class DownstreamConnection:
         if self._exchange is not None and self._exchange.status == 0:
             self.keep_alive = False
 
-    def close_if_idle(self, since: float) -> bool:
-        """Close when no request has been in hand since loop time ``since``. Returns whether."""
-        if self._exchange is None and not self._part and 0 < self.idle_since <= since:
-            self._close()
-            return True
-        return False
+    def is_idle(self, since: float) -> bool:
+        """Whether no request has been in hand since loop time ``since``."""
+        return self._exchange is None and not self._part and 0 < self.idle_since <= since
+
+    def close_idle(self) -> None:
+        """Close a connection that is idle."""
+        self._close()
 
     # Within.
 
@@ -246,36 +247,41 @@ class DownstreamConnection:
             return
         self._resume()  # before the turn, which may have reasons to pause
         if self._part:
-            self._turn(self._part)
+            self._turn(self._part, self._at)
 
-    def _turn(self, data: bytes, seen: int = 0) -> None:
+    def _turn(self, data: bytes, at: int = 0, seen: int = 0) -> None:
         """Serve the requests in ``data`` until one must wait for its endpoint.
 
         Args:
+            at: where the first begins.
             seen: so many bytes of an unfinished head came before and were looked through.
         """
         if self._part:
             self._hold(b"")
         head_bytes = self._plane.limits.head_bytes
         served = 0
+        size = len(data)
         self._turning = True  # an answer given at once must not call back into here
         try:
-            while data and self._exchange is None and not self._full and not self._lingering:
-                if data[0] == 13:
-                    data, seen = EMPTY_LINES.sub(b"", data), 0
-                    if data in (b"", b"\r"):
+            while at < size and self._exchange is None and not self._full and not self._lingering:
+                if data[at] == 13:
+                    at, seen = self._skip_empty_lines(data, at), 0
+                    if data[at:] in (b"", b"\r"):
                         break
-                end = data.find(HEAD_END, seen - 3 if seen > 3 else 0)
-                if end < 0 or end > head_bytes:
-                    self._unfinished(data, end, seen)
+                end = data.find(HEAD_END, at + seen - 3 if seen > 3 else at)
+                if end < 0 or end - at > head_bytes:
+                    self._unfinished(data, at, end, seen)
                     break
                 if served == TURN_REQUESTS:
                     self._plane.loop.call_soon(self._next)
                     self._pause()
                     break
                 served += 1
-                data = self._request(data, end + 4)
                 seen = 0
+                at = self._request(data, at, end + 4)
+                if at < 0:  # what is behind its body is a copy
+                    data, at = self._rest, 0
+                    size = len(data)
         except BadRequest as refusal:
             self._refuse(refusal)
             return
@@ -283,16 +289,27 @@ class DownstreamConnection:
             self._turning = False
         if self._lingering:
             return
-        if data:
+        if at < size:
             if self._exchange is not None or self._full:
                 self._pause()
-            self._hold(data)
+            self._hold(data, at)
 
-    def _hold(self, data: bytes) -> None:
-        """Keep ``data`` unread until its turn comes, and nothing else."""
+    def _skip_empty_lines(self, data: bytes, at: int) -> int:
+        """Where a request line may begin."""
+        empty = EMPTY_LINES.match(data, at)
+        at = at if empty is None else empty.end()
+        if at < len(data):
+            self._deadline.set(self._plane.downstream.head_s)
+        return at
+
+    def _hold(self, data: bytes, at: int = 0) -> None:
+        """Keep what of ``data`` is behind ``at`` until its turn comes, and nothing else."""
+        if at > len(data) // 2:  # seldom enough for the copies to cost no more than the bytes did
+            data, at = data[at:], 0
         load = self._plane.load
         load.held_bytes += len(data) - len(self._part)
         self._part = data
+        self._at = at
         if load.held_bytes > load.most_held_bytes and data:
             self._shed_held()
 
@@ -320,37 +337,45 @@ class DownstreamConnection:
         else:
             self._refuse(_overloaded())
 
-    def _unfinished(self, data: bytes, end: int, seen: int) -> None:
-        """Wait for the rest of a head, unless no rest can make it valid."""
+    def _unfinished(self, data: bytes, at: int, end: int, seen: int) -> None:
+        """Wait for the rest of the head at ``at``, unless no rest can make it valid."""
         limits = self._plane.limits
-        if end > limits.head_bytes or len(data) > limits.head_bytes:
-            if data.find(b"\r\n", 0, limits.target_bytes + 64) < 0:
+        if end >= 0 or len(data) - at > limits.head_bytes:
+            if data.find(b"\r\n", at, at + limits.target_bytes + 64) < 0:
                 raise BadRequest(414, "The request target is too long.")
             raise BadRequest(431, "The request's head is too long.")
         # Only what is new, or a head in pieces of one byte would cost its length squared.
-        if BROKEN_PART.search(data, seen - 1 if seen else 0) is not None:
+        if BROKEN_PART.search(data, at + seen - 1 if seen else at) is not None:
             raise BadRequest(400, "The request's head is not valid HTTP/1.1.")
         if not seen:
             self.idle_since = 0.0
             self._deadline.set(self._plane.downstream.head_s)
 
-    def _request(self, data: bytes, end: int) -> bytes:
-        """Take one request off ``data``; its head ends at ``end``. Returns what is behind it."""
+    def _request(self, data: bytes, at: int, end: int) -> int:
+        """Take the request at ``at`` off ``data``; its head ends at ``end``.
+
+        Returns:
+            Where the next one begins; -1 when that is in ``_rest``.
+        """
         plane = self._plane
-        head = parse_request(data[:end], plane.limits)
+        head = parse_request(data[at:end], plane.limits)
         if plane.load.is_over_memory:
             plane.load.shed["memory"] += 1
             raise _overloaded()
-        data = data[end:]
         self.idle_since = 0.0
         self.keep_alive = head.keep_alive and not plane.draining
         self.trailers = b""
         if head.length or head.chunked:
             self._framer = ChunkedFramer() if head.chunked else LengthFramer(head.length)
-            payload, rest = self._feed(data)
+            came = len(data) - end
+            payload, rest = self._feed(data[end:])
+            done = rest is not None
+            self._rest = rest or b""
+            end = -1
         else:
-            payload, rest = b"", data
-        done = rest is not None
+            came = 0
+            payload = b""
+            done = True
         runtime = plane.runtime
         try:
             decision = runtime.router.decide(head, self._peer)
@@ -358,16 +383,16 @@ class DownstreamConnection:
             raise BadRequest(400, "This path can be read in more than one way.") from None
         if decision is None:
             self._no_route(head, payload, done=done)
-            return rest or b""
+            return end
         exchange = self._exchange = Exchange(self, runtime, head, decision)
         if done:
             self._deadline.clear()
         else:
             downstream = plane.downstream
             self._pace = Pace(downstream.body_s, downstream.min_bytes_per_s, plane.loop.time())
-            self._expect_body(len(data))
+            self._expect_body(came)
         exchange.start(payload, done=done)
-        return rest or b""
+        return end
 
     def _feed(self, data: bytes) -> tuple[bytes, bytes | None]:
         framer = cast("Framer", self._framer)
@@ -396,7 +421,7 @@ class DownstreamConnection:
         exchange.on_request_body(payload, done=done)
         if rest:
             self._pause()
-            self._hold(self._part + rest)
+            self._hold(self._part + rest, self._at)
 
     def _expect_body(self, size: int) -> None:
         """``size`` bytes of a body came; the next must come in time."""
@@ -438,9 +463,14 @@ class DownstreamConnection:
             return
         plane = self._plane
         self.idle_since = plane.loop.time()
-        self._deadline.set(plane.idle_s)
+        self._expect_request()
         if not self._turning and not self._full:
             self._next()
+
+    def _expect_request(self) -> None:
+        """Nothing is asked now. It is looked at soon, for whether it reads what it was sent."""
+        self._unsent = 0
+        self._deadline.set(self._plane.look_s)
 
     def _break_off(self, exchange: Exchange, refusal: BadRequest) -> None:
         """The request in hand turned out broken or late: its exchange is over."""
@@ -510,6 +540,24 @@ class DownstreamConnection:
             self.transport.abort()
         elif self._part:
             self._refuse(late)
+        else:
+            self._look_at_idle()
+
+    def _look_at_idle(self) -> None:
+        """It asks nothing. But it may be reading still, as the kernel takes megabytes at once."""
+        plane = self._plane
+        behind = self._unsent
+        if behind == NOTHING_YET:
+            self._close()
+            return
+        left_s = self.idle_since + plane.idle_s - plane.loop.time()
+        if (unsent := unsent_bytes(self.transport)) and behind and not self._reads_on():
+            self.transport.abort()
+        elif unsent:
+            self._expect_read()
+        elif left_s > 0:
+            self._unsent = 0
+            self._deadline.set(left_s)
         else:
             self._close()
 

@@ -229,8 +229,8 @@ class Exchange:
         """The final head, and what of the body came with it."""
         self.status = head.status
         downstream = self._downstream
-        if self.is_upgrade:
-            downstream.forbid_early()
+        if self.is_upgrade:  # what the client sends ahead of a 101 is not meant as requests
+            downstream.keep_alive = False
         framing = head.framing
         minor = self._head.minor
         keep_alive = self._request_done and downstream.keep_alive

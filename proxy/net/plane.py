@@ -13,7 +13,7 @@ import secrets
 import socket
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING, cast
 
 from proxy.core.forwarded import TrustedProxies
@@ -44,10 +44,14 @@ next request has most likely done so by then."""
 DRAIN_TICK_S = 0.1
 TUNNELS_PART = 0.9
 """Of the time there is for a drain: what is left is for their ends to close."""
+LOOK_S = 1.0
+"""An idle connection is looked at so soon: it may not have read the answer yet."""
 ROOM_S = 0.1
 """How often the connections are looked through for idle ones, once there are too many."""
 ROOM_IDLE_S = 1.0
 """A connection that has been idle for less is probably about to be used."""
+ROOM_AT_ONCE = 64
+"""So many are closed together: looking for each newcomer's own would cost more than serving it."""
 KNOWN_PEERS = 4096
 
 LOG = logging.getLogger("splitway.net")
@@ -63,7 +67,7 @@ class Plane:
         load: what clients use of this process.
 
     Attributes:
-        downstream, limits, idle_s: what of the configuration each connection looks at.
+        downstream, limits, idle_s, look_s: what of the configuration each connection looks at.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Plane:
         self.downstream = Downstream()
         self.limits = Limits()
         self.idle_s = 75.0
+        self.look_s = LOOK_S
         self.runtime: Runtime
         self._observe = observe
         self._nobody = nobody
@@ -138,6 +143,7 @@ class Plane:
         self.limits = config.limits
         self.load.limit(config.limits)
         self.idle_s = config.keepalive.downstream_s
+        self.look_s = min(self.idle_s, LOOK_S)
         self._upstream_s = config.keepalive.upstream_s
         for pool in gone:
             pool.close()
@@ -172,11 +178,11 @@ class Plane:
         tunnels_end = start + min(self._tunnel_s, deadline_s * TUNNELS_PART)
         while self.connections and (now := self.loop.time()) < end:
             for connection in list(self.connections):
-                connection.close_if_idle(now - DRAIN_IDLE_S)
-            if now >= tunnels_end:
+                if connection.is_idle(now - DRAIN_IDLE_S):
+                    connection.close_idle()
+            if now >= tunnels_end:  # whenever they were opened
                 for tunnel in list(self.tunnels):
                     tunnel.close()
-                tunnels_end = end
             await asyncio.sleep(DRAIN_TICK_S)
         clean = not self.connections
         await self.close()
@@ -218,10 +224,13 @@ class Plane:
         now = self.loop.time()
         if now < self._room_at:
             return False
-        closed = [c for c in self.connections if c.close_if_idle(now - ROOM_IDLE_S)]
-        if not closed:
+        idle = (c for c in self.connections if c.is_idle(now - ROOM_IDLE_S))
+        found = list(islice(idle, ROOM_AT_ONCE))
+        for connection in found:
+            connection.close_idle()
+        if not found:
             self._room_at = now + ROOM_S
-        return bool(closed)
+        return bool(found)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.net.deadline import Deadline
+from proxy.net.unsent import unsent_bytes
 
 if TYPE_CHECKING:
     import asyncio
@@ -29,7 +30,16 @@ class Tunnel:
         over: called once both connections are gone.
     """
 
-    __slots__ = ("_client", "_closing", "_deadline", "_endpoint", "_idle_s", "_moved", "_over")
+    __slots__ = (
+        "_client",
+        "_closing",
+        "_deadline",
+        "_endpoint",
+        "_idle_s",
+        "_moved",
+        "_over",
+        "_unsent",
+    )
 
     def __init__(
         self,
@@ -44,7 +54,8 @@ class Tunnel:
         self._moved = moved
         self._over = over
         self._closing = False
-        self._deadline = Deadline(timers, self.close)
+        self._unsent = 0
+        self._deadline = Deadline(timers, self._nothing_moved)
         self._client = TunnelEnd(self, client)
         self._endpoint = TunnelEnd(self, endpoint)
         self._client.other = self._endpoint
@@ -73,13 +84,25 @@ class Tunnel:
     def close(self) -> None:
         """End both connections in good order: what was taken is still sent, for a while."""
         if self._closing:
-            for end in (self._client, self._endpoint):
-                end.transport.abort()
             return
         self._closing = True
         self._deadline.set(CLOSING_S)
         for end in (self._client, self._endpoint):
             end.transport.close()
+
+    def _nothing_moved(self) -> None:
+        """Nothing came for so long; but a side that is behind may still be taking what there is."""
+        ends = (self._client, self._endpoint)
+        if self._closing:
+            for end in ends:
+                end.transport.abort()
+            return
+        before = self._unsent
+        self._unsent = sum(unsent_bytes(end.transport) for end in ends if end.full)
+        if self._unsent and (not before or self._unsent < before):
+            self._deadline.set(self._idle_s)
+        else:
+            self.close()
 
     # From the ends.
 
@@ -87,6 +110,7 @@ class Tunnel:
         """``size`` bytes came from ``end`` and were passed on."""
         if not self._closing:
             self._deadline.set(self._idle_s)
+            self._unsent = 0
         if end is self._client:
             self._moved(size, 0)
         else:

@@ -86,4 +86,5 @@ def test_versions_are_read_wherever_they_are_told(tmp_path: Path) -> None:
     told = executable(tmp_path, "told", "echo /lib/python3.11/x version: abc/1.40.0/Clean >&2")
     assert version_of(str(told), ["-v"]) == "1.40.0"
     assert version_of(str(executable(tmp_path, "mute")), []) == "?"
-    assert version_of(sys.executable, PEERS["splitway"].ask) == __version__
+    mine = executable(tmp_path, "splitway", f"echo splitway-proxy {__version__} '(compiled)'")
+    assert version_of(str(mine), PEERS["splitway"].ask) == __version__
