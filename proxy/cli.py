@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+# isort: split
 import uvloop
 
 from proxy import __version__

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 from itertools import islice
 
 _SHOWN = 60
@@ -25,6 +24,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``", did you mean `weights`?"`` or nothing; at most the first 100 names are compared."""
     if len(word) > _SHOWN:
         return ""
+    from difflib import get_close_matches
+
     close = get_close_matches(word, islice(known, _COMPARED), n=1)
     return f", did you mean `{close[0]}`?" if close else ""
 

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import random
 import re
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -73,6 +74,7 @@ class ControlStream:
         self._decoder = msgspec.json.Decoder(FromControl)
         self._connected = False
         self._trouble = ""
+        self._tls: ssl.SSLContext | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -147,7 +149,14 @@ class ControlStream:
                 heartbeat=self._heartbeat_s,
                 max_msg_size=self._max_frame_bytes,
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
+                ssl=self._trust(),
             )
+
+    def _trust(self) -> ssl.SSLContext | bool:
+        """Whose certificates are believed: the system's (aiohttp's own: ``proxy.lean``)."""
+        if self._tls is None and self._url.startswith(("https:", "wss:")):
+            self._tls = ssl.create_default_context()
+        return self._tls or True
 
     async def _take(self, socket: ClientWebSocketResponse, frame: WSMessage) -> None:
         if frame.type is not WSMsgType.TEXT:
