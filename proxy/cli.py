@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+import proxy.lean  # noqa: F401 first, as what follows imports aiohttp
+
 # isort: split
 import uvloop
 

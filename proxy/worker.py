@@ -31,7 +31,7 @@ from proxy.net.load import Load
 from proxy.net.plane import Plane
 from proxy.request_log import AccessLogger
 from proxy.supervisor.link import Link, LinkClosed
-from proxy.supervisor.memory import keep_buffers
+from proxy.supervisor.memory import keep_buffers, spare_what_lasts
 from proxy.supervisor.room import memory_reader, raise_open_files
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.metrics import Registry
@@ -72,6 +72,7 @@ class Worker:
     async def listen(self, sockets: list[socket.socket]) -> None:
         """Accept connections; there must be a snapshot."""
         await self._plane.listen(sockets)
+        spare_what_lasts()
 
     async def counts(self) -> Counts:
         """What was counted so far."""

@@ -4,6 +4,8 @@ import ssl
 import subprocess
 import sys
 
+import pytest
+
 from proxy.model.errors import Problem
 from proxy.model.wire import Hello, Snapshot
 from proxy.sync.stream import ControlStream
@@ -12,7 +14,7 @@ LOOK = """
 import os, ssl
 os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = "/mine"
-import proxy.lean
+import proxy.{module}
 from aiohttp import connector
 context = connector._SSL_CONTEXT_VERIFIED
 print(context.cert_store_stats()["x509"], context.verify_mode == ssl.CERT_REQUIRED)
@@ -20,8 +22,14 @@ print(os.environ.get("SSL_CERT_FILE"), os.environ["SSL_CERT_DIR"])
 """
 
 
-def test_aiohttps_own_context_trusts_nobody_and_the_environment_stays() -> None:
-    done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("module", ["lean", "cli"])
+def test_aiohttps_own_context_trusts_nobody_and_the_environment_stays(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK.format(module=module)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.splitlines() == ["0 True", "None /mine"]
 
 

@@ -70,6 +70,10 @@ class Timers:
             self._arm()
 
 
+def _nobody() -> None:
+    """Who is called by a deadline that was let go."""
+
+
 class Deadline:
     """Calls ``expired`` once when the time set last is over and was not cleared."""
 
@@ -103,6 +107,9 @@ class Deadline:
         if self._tick:
             self._timers.discard(self, self._tick)
             self._tick = 0
+        # Whoever is called owns the deadline: without this, each connection would be a cycle, and
+        # the garbage collector's work instead of the reference count's.
+        self._expired = _nobody
 
     def look(self, now: float) -> None:
         """Its bucket rings: expire, or wait on."""

@@ -505,7 +505,8 @@ class DownstreamConnection:
             self._framer = None
             self._linger()
         else:
-            self._expect_read()  # what is still unsent
+            if self.transport.get_write_buffer_size():
+                self._expect_read()
             self.transport.close()
 
     def _linger(self) -> None:

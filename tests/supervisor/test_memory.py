@@ -44,3 +44,13 @@ def test_reads_fault_no_pages_in_again() -> None:
 
 def test_the_operators_own_setting_is_left_alone() -> None:
     assert measured("keep", MALLOC_ARENA_MAX="1")[0] == "False"
+
+
+def test_what_lasts_is_spared() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c",
+         "import gc; from proxy.supervisor.memory import spare_what_lasts\n"
+         "spare_what_lasts(); print(gc.get_freeze_count() > 1000)"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "True\n"
