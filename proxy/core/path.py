@@ -11,16 +11,17 @@ Source: RFC 3986 sections 2.3, 5.2.4 and 6.2.2.
 
 import re
 from collections.abc import Callable
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
-PLAIN = re.compile(rb"(?:/(?!/)(?!\.)[^/%\\;#]*+)++")
+PLAIN: Final = re.compile(rb"(?:/(?!/)(?!\.)[^/%\\;#]*+)++")
 """Paths that everybody reads alike; all others are looked at closely."""
 
-_SUSPECT = re.compile(
+_SUSPECT: Final = re.compile(
     rb"//|[\\;#]|/\.\.?(?:/|\Z)|%(?:2[ef3]|5c|3[bf]|25[0-9a-f]{2})", re.IGNORECASE
 )
-_MOST_READINGS = 32
-_MOST_BYTES = 32 * 1024
+_MOST_READINGS: Final = 32
+_MOST_BYTES: Final = 32 * 1024
 """A path that can be read in more ways than that was written for no honest purpose; looking at all
 of them would cost more than the request."""
 

@@ -5,25 +5,25 @@ bytes behind it (maybe empty) once it is whole. Source: RFC 9112 §6, §7.1.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from proxy.http1 import grammar
 from proxy.http1.errors import BadChunk
 
-MAX_LINE_BYTES = 4 * 1024
+MAX_LINE_BYTES: Final = 4 * 1024
 """A chunk's size with its extensions: no known client comes near, attackers send megabytes."""
-MAX_TRAILER_BYTES = 8 * 1024
+MAX_TRAILER_BYTES: Final = 8 * 1024
 
-_FRAMING = frozenset((b"content-length", b"transfer-encoding", b"host"))
+_FRAMING: Final = frozenset((b"content-length", b"transfer-encoding", b"host"))
 """Whoever merges trailers into the head would frame or route by these: refused."""
-_DROPPED = frozenset(
+_DROPPED: Final = frozenset(
     b"authorization cache-control connection content-encoding content-range content-type cookie "
     b"expect forwarded keep-alive max-forwards proxy-authorization proxy-connection set-cookie te "
     b"trailer upgrade x-real-ip x-request-id".split()
 )
 """Authentication, request modifiers, content format: nobody may take them from there, and whoever
 forwards may drop them (RFC 9110 §6.5.1)."""
-_DROPPED_PREFIXES = (b"x-forwarded", b"x-splitway")
+_DROPPED_PREFIXES: Final = (b"x-forwarded", b"x-splitway")
 
 
 class Framer(Protocol):

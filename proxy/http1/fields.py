@@ -5,11 +5,12 @@ what a field means.
 """
 
 from collections.abc import Container
+from typing import Final
 
 from proxy.http1.grammar import HOP_BY_HOP, MAX_LENGTH_DIGITS, NEVER_NOMINATED
 
-_KEEP_ALIVE = b"\nconnection: keep-alive\r\n"
-_CLOSE = b"\nconnection: close\r\n"
+_KEEP_ALIVE: Final = b"\nconnection: keep-alive\r\n"
+_CLOSE: Final = b"\nconnection: close\r\n"
 
 
 class Fields:

@@ -8,19 +8,20 @@ is kept when it is a short visible string, else made. Source: RFC 9110 §7.6, RF
 """
 
 import re
+from typing import Final
 
 from proxy.http1.fields import hop_by_hop
 from proxy.http1.request import RequestHead
 from proxy.http1.response import ResponseHead
 
-_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
-_OWN_PREFIXES = (b"x-splitway",)
-_FORWARDED_PREFIXES = (b"x-splitway", b"x-forwarded")
-_FORWARDED = frozenset((b"forwarded", b"x-real-ip"))
+_REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
+_OWN_PREFIXES: Final = (b"x-splitway",)
+_FORWARDED_PREFIXES: Final = (b"x-splitway", b"x-forwarded")
+_FORWARDED: Final = frozenset((b"forwarded", b"x-real-ip"))
 # A trusted proxy writes the names with "-"; in another spelling they are its client's.
-_MISSPELT = re.compile(rb"(?im)^x(?=[^:]*_)[-_](?:forwarded[^:]*|real[-_]ip):.*\n")
+_MISSPELT: Final = re.compile(rb"(?im)^x(?=[^:]*_)[-_](?:forwarded[^:]*|real[-_]ip):.*\n")
 # Framing fields are written anew. With "_" for "-" only WSGI and CGI servers would read them.
-_REWRITTEN = frozenset((b"host", b"content-length", b"transfer-encoding", b"x-request-id"))
+_REWRITTEN: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"x-request-id"))
 
 
 class Hop:

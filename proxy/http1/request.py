@@ -5,6 +5,7 @@ copy is searched; no dict of fields is built. Source: RFC 9112 §3, §6; RFC 911
 """
 
 from functools import lru_cache
+from typing import Final
 
 from proxy.http1 import grammar
 from proxy.http1.errors import BadRequest
@@ -13,17 +14,17 @@ from proxy.model.config import Limits
 
 # The IANA registry of methods (RFC 9110 §16.1) without CONNECT, which asks for a tunnel; others
 # are 501.
-_METHODS = """
+_METHODS: Final = """
     GET HEAD POST PUT DELETE OPTIONS TRACE PATCH ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY
     LABEL LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE ORDERPATCH
     PROPFIND PROPPATCH QUERY REBIND REPORT SEARCH UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE
     UPDATEREDIRECTREF VERSION-CONTROL
 """
-METHODS: dict[bytes, str] = {name.encode(): name for name in _METHODS.split()}
+METHODS: Final[dict[bytes, str]] = {name.encode(): name for name in _METHODS.split()}
 
-_DEFAULT_LIMITS = Limits()
-_NOTHING: list[bytes] = []
-_NO_TUNNEL = (b"http", b"h2c", b"tls")
+_DEFAULT_LIMITS: Final = Limits()
+_NOTHING: Final[list[bytes]] = []
+_NO_TUNNEL: Final = (b"http", b"h2c", b"tls")
 """An endpoint that went on in these would take requests that nobody here has looked at
 (CVE-2021-21295 class); to other protocols a request means nothing."""
 
@@ -121,7 +122,7 @@ def _refusal(data: bytes, limits: Limits) -> BadRequest:
     return BadRequest(400, "The request line is not valid HTTP/1.1.")
 
 
-_CACHED_BYTES = 255
+_CACHED_BYTES: Final = 255
 """Longer hosts are no real ones: kept, they would let clients fill the cache with megabytes."""
 
 

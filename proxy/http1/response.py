@@ -5,13 +5,14 @@ reaches anyone else. Source: RFC 9112 §4, §6.3; RFC 9110 §15.
 """
 
 from enum import IntEnum
+from typing import Final
 
 from proxy.http1 import grammar
 from proxy.http1.errors import BadResponse
 from proxy.http1.fields import Fields, parse_length
 
-_SURELY_FEW_BYTES = grammar.MAX_FIELDS * grammar.LEAST_FIELD_BYTES
-_BARE_LINE = len(b"HTTP/1.1 200")
+_SURELY_FEW_BYTES: Final = grammar.MAX_FIELDS * grammar.LEAST_FIELD_BYTES
+_BARE_LINE: Final = len(b"HTTP/1.1 200")
 
 
 class Framing(IntEnum):
@@ -24,9 +25,12 @@ class Framing(IntEnum):
 
 
 # An enumeration's members cost a descriptor's call each time they are looked up (Python 3.11).
-_NONE, _LENGTH, _CHUNKED, _CLOSE = Framing
+_NONE: Final = Framing.NONE
+_LENGTH: Final = Framing.LENGTH
+_CHUNKED: Final = Framing.CHUNKED
+_CLOSE: Final = Framing.CLOSE
 
-_KEEP_ALIVE = (b"connection", b"keep-alive")
+_KEEP_ALIVE: Final = (b"connection", b"keep-alive")
 
 
 class ResponseHead(Fields):

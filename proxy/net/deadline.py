@@ -9,8 +9,9 @@ wheel (Varghese and Lauck, SOSP 1987) whose wheel is a dict.
 import asyncio
 from collections.abc import Callable
 from heapq import heappop, heappush
+from typing import Final
 
-TICK_S = 0.0625
+TICK_S: Final = 0.0625
 """How late a deadline may be. The timeouts that count are seconds, and promised to 0.1 s; a power
 of two, so that ticks and seconds convert without rounding."""
 
@@ -66,8 +67,12 @@ class Timers:
         while self._ticks and self._ticks[0] * TICK_S <= now:
             for deadline in self._buckets.pop(heappop(self._ticks)):
                 deadline.look(now)
-        if self._ticks and self._handle is None:
+        if self._ticks and not self._is_armed():
             self._arm()
+
+    def _is_armed(self) -> bool:
+        """Asked as a method: to mypyc the handle is None still, after it was set so above."""
+        return self._handle is not None
 
 
 def _nobody() -> None:

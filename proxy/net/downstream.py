@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from proxy.core.path import AmbiguousPath
 from proxy.http1.body import ChunkedFramer, Framer, LengthFramer
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
     from proxy.net.plane import Plane
 
-NOTHING_YET = -1
+NOTHING_YET: Final = -1
 """Unsent bytes of a connection that was not sent anything."""
-TURN_REQUESTS = 32
+TURN_REQUESTS: Final = 32
 """Pipelined requests that are served before other connections have their turn."""
 
 
-SHED_AT_ONCE = 256
+SHED_AT_ONCE: Final = 256
 """Connections beyond the limit that are told why; the rest of a flood is closed without a word."""
 
 

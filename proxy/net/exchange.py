@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.core.outcome import Outcome
 from proxy.http1.body import encode_chunk, encode_last_chunk
@@ -26,21 +26,23 @@ if TYPE_CHECKING:
     from proxy.net.runtime import Runtime, VersionRuntime
     from proxy.net.upstream import UpstreamConnection
 
-MAX_ATTEMPTS = 3
+MAX_ATTEMPTS: Final = 3
 """Endpoints of the same version that are tried while none could even be connected to."""
 
-CLIENT_GONE_STATUS = 499
+CLIENT_GONE_STATUS: Final = 499
 """What a request is counted as when its client left first; never sent (nginx's number)."""
 
 # Bound here, as an enumeration's members cost a call each time (Python 3.11).
-_NONE, _LENGTH = Framing.NONE, Framing.LENGTH
-_SUCCESS, _SERVER_ERROR = Outcome.SUCCESS.value, Outcome.SERVER_ERROR.value
+_NONE: Final = Framing.NONE
+_LENGTH: Final = Framing.LENGTH
+_SUCCESS: Final = Outcome.SUCCESS.value
+_SERVER_ERROR: Final = Outcome.SERVER_ERROR.value
 
-_REQUEST_TIMEOUT = Outcome.REQUEST_TIMEOUT.value
-_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
-_EVENT_STREAM = b"text/event-stream"
+_REQUEST_TIMEOUT: Final = Outcome.REQUEST_TIMEOUT.value
+_IDEMPOTENT: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
+_EVENT_STREAM: Final = b"text/event-stream"
 
-_ANSWERS: dict[str, tuple[int, str]] = {
+_ANSWERS: Final[dict[str, tuple[int, str]]] = {
     Outcome.CONNECT_FAILED: (503, "No endpoint of this version accepts connections."),
     Outcome.CONNECT_TIMEOUT: (504, "The endpoint did not accept the connection in time."),
     Outcome.RESET: (502, "The endpoint closed the connection before it answered."),

@@ -6,18 +6,18 @@ and ``Retry-After`` before it costs anything (Envoy's overload manager does so i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.model.config import Limits
 
-RETRY_AFTER_S = 1
+RETRY_AFTER_S: Final = 1
 """What a shed client is told: most overloads are bursts."""
-RESERVED_FILES = 64
+RESERVED_FILES: Final = 64
 """Descriptors for what is no connection of a client: listeners, logs, the admin port, the link."""
-RECOVERED = 0.95
+RECOVERED: Final = 0.95
 """Of the memory's limit: below it requests are let in again."""
 
 

@@ -11,9 +11,9 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from functools import partial
-from itertools import count, islice
+from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from proxy.core.forwarded import TrustedProxies
@@ -26,7 +26,7 @@ from proxy.net.deadline import Timers
 from proxy.net.downstream import DownstreamConnection
 from proxy.net.load import Load
 from proxy.net.pool import EndpointPool
-from proxy.net.runtime import Runtime, VersionRuntime
+from proxy.net.runtime import Idents, Runtime, VersionRuntime
 
 if TYPE_CHECKING:
     from proxy.model.config import Config
@@ -94,7 +94,7 @@ class Plane:
         self._pools: dict[str, EndpointPool] = {}
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._idents = _idents()
+        self._idents = Idents(os.urandom(8).hex().encode())
         self._trusted = TrustedProxies(())
         self._hops: dict[str, Hop] = {}
         self._room_at = 0.0
@@ -263,9 +263,3 @@ def make_router(config: Config, snapshot: Snapshot) -> Router:
         new_id=partial(secrets.token_urlsafe, 16),
         ambiguous_paths=config.ambiguous_paths,
     )
-
-
-def _idents() -> Iterator[bytes]:
-    """Request ids, unique over processes and restarts: 64 random bits, then a number."""
-    form = os.urandom(8).hex().encode() + b"-%x"
-    return map(form.__mod__, count(1))

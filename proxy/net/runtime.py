@@ -6,13 +6,13 @@ endpoints it keeps; every request holds the one it began with, so it is wholly o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from proxy.core.balance import RoundRobin
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine
 
     from proxy.core.router import Router
     from proxy.http1.errors import BadRequest
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from proxy.net.exchange import Exchange
     from proxy.net.observer import VersionObserver
     from proxy.net.pool import EndpointPool
+
+
+_LOW: Final = [b"%02x" % number for number in range(256)]
 
 
 class RequestLog(Protocol):
@@ -61,6 +64,32 @@ class VersionRuntime:
         return self._pools[(self._pools.index(pool) + 1) % self.size]
 
 
+class Idents:
+    """Makes request ids, unique over processes and restarts: 64 random bits, then a number.
+
+    Args:
+        own: the random part, in hexadecimal digits.
+    """
+
+    __slots__ = ("_low", "_own", "_prefix", "_rounds")
+
+    def __init__(self, own: bytes) -> None:
+        self._own = own
+        self._rounds = -1
+        self._low = len(_LOW)
+        self._prefix = b""
+
+    def next(self) -> bytes:
+        """An id; a table of its last digits saves formatting a number for each request."""
+        low = self._low
+        if low == len(_LOW):
+            self._rounds += 1
+            self._prefix = b"%b-%x" % (self._own, self._rounds)
+            low = 0
+        self._low = low + 1
+        return self._prefix + _LOW[low]
+
+
 class Runtime:
     """One revision in force.
 
@@ -81,7 +110,7 @@ class Runtime:
         router: Router,
         versions: list[VersionRuntime],
         nobody: VersionObserver,
-        idents: Iterator[bytes],
+        idents: Idents,
         spawn: Callable[[Coroutine[None, None, None]], asyncio.Task[None]],
         log: RequestLog | None,
         debug: bool,
@@ -97,7 +126,7 @@ class Runtime:
 
     def next_id(self) -> bytes:
         """A request id for a request that brought none."""
-        return next(self._idents)
+        return self._idents.next()
 
     def response_fields(self, exchange: Exchange) -> bytes:
         """Field lines that we add to a response: the id cookie, and the decision in debug mode."""

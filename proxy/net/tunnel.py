@@ -6,7 +6,7 @@ goes on until it ends too, or nothing moves for too long. Source: RFC 9110 §7.8
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.net.deadline import Deadline
 from proxy.net.unsent import unsent_bytes
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from proxy.net.deadline import Timers
 
-CLOSING_S = 5.0
+CLOSING_S: Final = 5.0
 """For a side to take what is still unsent once the tunnel is closed; then it is cut."""
 
 

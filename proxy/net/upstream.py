@@ -7,7 +7,7 @@ and they reach no one (response-queue poisoning).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from proxy.core.outcome import Outcome
 from proxy.http1.body import ChunkedFramer, CloseFramer, Framer, LengthFramer
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from proxy.net.exchange import Exchange
     from proxy.net.pool import EndpointPool
 
-_, _LENGTH, _CHUNKED, _CLOSE = Framing
+_LENGTH: Final = Framing.LENGTH
+_CHUNKED: Final = Framing.CHUNKED
+_CLOSE: Final = Framing.CLOSE
 
-MAX_INFORMATIONAL = 8
+MAX_INFORMATIONAL: Final = 8
 """1xx heads in front of one response; more is a flood."""
 
 

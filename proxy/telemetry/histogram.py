@@ -11,15 +11,16 @@ Source: design/performance.md ("Latency buckets") and design/analysis.md §1.
 import math
 from bisect import bisect_left
 from collections.abc import Mapping
+from typing import Final
 
-STEPS_PER_DOUBLING = 16
+STEPS_PER_DOUBLING: Final = 16
 """Base 2^(1/16): the edge is at most 4.4 % above any value in its bucket."""
-DOUBLINGS = 20
+DOUBLINGS: Final = 20
 """0.1 ms · 2^20 = 104.9 s: the first coarse edge at or beyond 100 s."""
-LOWEST_S = 0.0001
-LAST = STEPS_PER_DOUBLING * DOUBLINGS
-OVERFLOW = LAST + 1
-BUCKETS = LAST + 2
+LOWEST_S: Final = 0.0001
+LAST: Final = STEPS_PER_DOUBLING * DOUBLINGS
+OVERFLOW: Final = LAST + 1
+BUCKETS: Final = LAST + 2
 
 # Whole powers of two are multiplied in exactly, so coarse edges are 0.0001, 0.0002, … to the bit.
 EDGES: tuple[float, ...] = tuple(

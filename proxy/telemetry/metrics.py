@@ -10,12 +10,13 @@ Source: design/performance.md ("Count into plain lists") and design/reliability.
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from typing import Final
 
 from proxy.model.wire import Counts, VersionCounts
 from proxy.telemetry.histogram import BUCKETS, EDGES
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
-OTHER = "OTHER"
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
+OTHER: Final = "OTHER"
 """The label of every method that is not standard: clients choose those, and labels are bounded."""
 LOWEST_CODE, HIGHEST_CODE = 100, 599
 """RFC 9110 §15: anything outside is not a status code; it is counted as ``OTHER`` too."""

@@ -1,3 +1,4 @@
+
 """One revision in force: endpoints in turn, what it adds to answers, whom it tells of requests."""
 
 import pytest
@@ -6,6 +7,7 @@ from proxy.http1.errors import BadRequest
 from proxy.http1.request import RequestHead
 from proxy.model.config import Config, GeneratedId, KeyFrom, Route, Service, Sticky, Version
 from proxy.net.exchange import Exchange
+from proxy.net.runtime import Idents
 from tests.support.raw_backend import OK, RawBackend, Visit, replying, said
 from tests.support.raw_client import RawClient, get, post
 from tests.support.running import Running, config_for, eventually, run
@@ -112,3 +114,11 @@ def test_the_endpoints_status_is_passed_on_and_judged(status: int) -> None:
             await eventually(lambda: running.counts().attempts == {outcome: 1})
 
     run(test)
+
+
+def test_ids_differ_across_the_table_s_end() -> None:
+    idents = Idents(b"5eed")
+    made = [idents.next() for _ in range(600)]
+    assert len(set(made)) == 600
+    assert made[0] == b"5eed-000"
+    assert made[599] == b"5eed-257"

@@ -46,11 +46,20 @@ def test_the_operators_own_setting_is_left_alone() -> None:
     assert measured("keep", MALLOC_ARENA_MAX="1")[0] == "False"
 
 
+FREEZE = """
+import gc
+from proxy.supervisor.memory import spare_what_lasts
+spare_what_lasts()
+print(gc.get_freeze_count() > 1000)
+"""
+
+
 def test_what_lasts_is_spared() -> None:
     done = subprocess.run(
-        [sys.executable, "-c",
-         "import gc; from proxy.supervisor.memory import spare_what_lasts\n"
-         "spare_what_lasts(); print(gc.get_freeze_count() > 1000)"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [sys.executable, "-c", FREEZE],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert done.stdout == "True\n"
