@@ -1,4 +1,3 @@
-
 """One revision in force: endpoints in turn, what it adds to answers, whom it tells of requests."""
 
 import pytest

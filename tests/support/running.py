@@ -18,12 +18,15 @@ from proxy.model.config import (
     traffic_of,
 )
 from proxy.model.wire import Snapshot, VersionCounts
+from proxy.net import downstream
 from proxy.net.listener import bind
 from proxy.net.plane import Plane
 from proxy.net.runtime import RequestLog
 from proxy.telemetry.metrics import Registry
 
 T = TypeVar("T")
+COMPILED = str(downstream.__file__).endswith(".so")
+"""The hot modules are compiled (docs/adr/0009)."""
 WITHIN_S = 20.0
 """Nothing in these tests waits this long unless something is lost."""
 
