@@ -90,6 +90,13 @@ def _before_parameters(path: bytes) -> bytes:
     return path.partition(b";")[0] or b"/"
 
 
+def _without_authority(path: bytes) -> bytes:
+    """``//name/path`` is a reference to another host for some (RFC 3986 section 4.2)."""
+    if not path.startswith(b"//"):
+        return path
+    return b"/" + path[2:].partition(b"/")[2]
+
+
 def _cut(path: bytes) -> bytes:
     """Up to a fragment or a query that was encoded."""
     return path.partition(b"#")[0].partition(b"?")[0] or b"/"
@@ -124,6 +131,7 @@ _READERS: tuple[Callable[[bytes], bytes], ...] = (
     _without_parameters,
     _before_parameters,
     _cut,
+    _without_authority,
     _merged,
     _resolved,
 )

@@ -96,6 +96,7 @@ class ChunkedFramer:
         while at < len(data):
             at = self._step(data, at, pieces)
             if at < 0:
+                self._step = _over  # its own method would make a cycle of it
                 return b"".join(pieces), data[-at - 1 :]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces), None
 
@@ -159,6 +160,10 @@ class ChunkedFramer:
         if name not in _DROPPED and not name.startswith(_DROPPED_PREFIXES):
             self.trailers += line + b"\r\n"
         return after
+
+
+def _over(_data: bytes, _at: int, _pieces: list[bytes]) -> int:
+    raise BadChunk("The body has ended.")
 
 
 def encode_chunk(payload: bytes) -> tuple[bytes, bytes, bytes]:

@@ -12,13 +12,17 @@ class BadRequest(ProtocolError):
         status: what the client is told, 400–505.
         detail: a sentence for the client; holds nothing the client sent.
         retry_after_s: when it may try again; 0 says nothing of it.
+        method: of the request, where it was understood: an answer to HEAD has no body.
     """
 
-    def __init__(self, status: int, detail: str, *, retry_after_s: int = 0) -> None:
+    def __init__(
+        self, status: int, detail: str, *, retry_after_s: int = 0, method: str = ""
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.retry_after_s = retry_after_s
+        self.method = method
 
 
 class BadResponse(ProtocolError):

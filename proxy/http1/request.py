@@ -24,7 +24,7 @@ METHODS: Final[dict[bytes, str]] = {name.encode(): name for name in _METHODS.spl
 
 _DEFAULT_LIMITS: Final = Limits()
 _NOTHING: Final[list[bytes]] = []
-_NO_TUNNEL: Final = (b"http", b"h2c", b"tls")
+_NO_TUNNEL: Final = (b"http", b"h2", b"tls")
 """An endpoint that went on in these would take requests that nobody here has looked at
 (CVE-2021-21295 class); to other protocols a request means nothing."""
 
@@ -211,8 +211,7 @@ def _protocols(head: RequestHead) -> bytes:
     return b", ".join(
         member
         for member in asked
-        if grammar.PROTOCOL.fullmatch(member)
-        and member.partition(b"/")[0].lower() not in _NO_TUNNEL
+        if grammar.PROTOCOL.fullmatch(member) and not member.lower().startswith(_NO_TUNNEL)
     )
 
 

@@ -58,9 +58,11 @@ class ResponseHead(Fields):
 
 def is_switch(head: ResponseHead, asked: bytes) -> bool:
     """Whether a 101 switches to one of the protocols asked for (an Upgrade field's value)."""
+    if head.minor == 0 or b"upgrade" not in head.options(b"connection"):
+        return False
     chosen = head.options(b"upgrade")
     wanted = [member.strip(b" ") for member in asked.lower().split(b",")]
-    return b"upgrade" in head.options(b"connection") and len(chosen) == 1 and chosen[0] in wanted
+    return len(chosen) == 1 and chosen[0] in wanted
 
 
 def parse_response(data: bytes, method: str) -> ResponseHead:

@@ -66,7 +66,11 @@ class Timers:
         now = self._loop.time()
         while self._ticks and self._ticks[0] * TICK_S <= now:
             for deadline in self._buckets.pop(heappop(self._ticks)):
-                deadline.look(now)
+                try:
+                    deadline.look(now)
+                except Exception as error:  # noqa: BLE001 one that fails must not stop the others
+                    said = {"message": "a deadline's owner failed", "exception": error}
+                    self._loop.call_exception_handler(said)
         if self._ticks and not self._is_armed():
             self._arm()
 

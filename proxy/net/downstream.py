@@ -233,6 +233,8 @@ class DownstreamConnection:
 
     def is_idle(self, since: float) -> bool:
         """Whether no request has been in hand since loop time ``since``."""
+        if self.transport.is_closing() or self._lingering:
+            return False
         return self._exchange is None and not self._part and 0 < self.idle_since <= since
 
     def close_idle(self) -> None:
@@ -280,7 +282,7 @@ class DownstreamConnection:
                 seen = 0
                 at = self._request(data, at, end + 4)
                 if at < 0:  # what is behind its body is a copy
-                    data, at = self._rest, 0
+                    data, at, self._rest = self._rest, 0, b""
                     size = len(data)
         except BadRequest as refusal:
             self._refuse(refusal)
@@ -298,7 +300,8 @@ class DownstreamConnection:
         """Where a request line may begin."""
         empty = EMPTY_LINES.match(data, at)
         at = at if empty is None else empty.end()
-        if at < len(data):
+        if at < len(data) and self.idle_since:
+            self.idle_since = 0.0
             self._deadline.set(self._plane.downstream.head_s)
         return at
 
@@ -361,7 +364,7 @@ class DownstreamConnection:
         head = parse_request(data[at:end], plane.limits)
         if plane.load.is_over_memory:
             plane.load.shed["memory"] += 1
-            raise _overloaded()
+            raise _overloaded(head.method)
         self.idle_since = 0.0
         self.keep_alive = head.keep_alive and not plane.draining
         self.trailers = b""
@@ -380,7 +383,8 @@ class DownstreamConnection:
         try:
             decision = runtime.router.decide(head, self._peer)
         except AmbiguousPath:
-            raise BadRequest(400, "This path can be read in more than one way.") from None
+            said = "This path can be read in more than one way."
+            raise BadRequest(400, said, method=head.method) from None
         if decision is None:
             self._no_route(head, payload, done=done)
             return end
@@ -480,6 +484,7 @@ class DownstreamConnection:
         if answered:
             self.truncate()
         else:
+            refusal.method = exchange.method
             self._say(refusal, exchange.ident)
 
     def _refuse(self, refusal: BadRequest) -> None:
@@ -494,6 +499,7 @@ class DownstreamConnection:
                 refusal.detail,
                 ident=ident,
                 keep_alive=False,
+                body=refusal.method != "HEAD",
                 retry_after_s=refusal.retry_after_s,
             )
         )
@@ -514,6 +520,7 @@ class DownstreamConnection:
         self._hold(b"")
         self._resume()
         self.transport.write_eof()
+        self._unsent = 0
         self._deadline.set(self._plane.downstream.linger_s)
 
     def _pause(self) -> None:
@@ -530,8 +537,13 @@ class DownstreamConnection:
         """No byte came, or none could be sent, for too long."""
         late = BadRequest(408, "The request did not come in time.")
         if self._lingering:
-            self.transport.abort()
-        elif (self._full or self.transport.is_closing()) and self._reads_on():
+            if unsent_bytes(self.transport) and (self._unsent <= 0 or self._reads_on()):
+                self._expect_read()
+            else:
+                self.transport.abort()
+        elif (self._full or self.transport.is_closing()) and (
+            self._unsent <= 0 or self._reads_on()
+        ):
             self._expect_read()
         elif self.transport.is_closing():
             self.transport.abort()
@@ -563,5 +575,6 @@ class DownstreamConnection:
             self._close()
 
 
-def _overloaded() -> BadRequest:
-    return BadRequest(503, "The proxy is overloaded.", retry_after_s=RETRY_AFTER_S)
+def _overloaded(method: str = "") -> BadRequest:
+    said = "The proxy is overloaded."
+    return BadRequest(503, said, retry_after_s=RETRY_AFTER_S, method=method)

@@ -193,6 +193,8 @@ class Exchange:
 
     def on_informational(self, head: ResponseHead) -> None:
         """A 1xx head: passed on to clients that know of them (RFC 9110 §15.2)."""
+        if not self._request_done and self._upstream is not None:
+            self._upstream.expect_nothing()  # it is the client's turn
         if self._head.minor:
             self._downstream.send(
                 downstream_head(head, minor=1, keep_alive=True, chunked=False, added=b"")
@@ -328,9 +330,9 @@ class Exchange:
             upstream_head(self._head, self._downstream.hop, pool.authority, self.ident)
             + self._pending
         )
-        if not self._request_done:
+        self._whole = self._request_done and connection.served > 1 and self.method in _IDEMPOTENT
+        if not self._whole:
             self._pending = b""
-            self._whole = False
         if self._request_done or self._head.header(b"expect") is not None:
             connection.expect_within(self._timeouts.response_s)
         if self.paused:
@@ -371,12 +373,9 @@ class Exchange:
     def _may_repeat(self, upstream: UpstreamConnection, outcome: Outcome) -> bool:
         return (
             outcome is Outcome.RESET
-            and upstream.served > 1
-            and not upstream.heard
-            and self.status == 0
-            and self.attempts < MAX_ATTEMPTS
             and self._whole
-            and self.method in _IDEMPOTENT
+            and not upstream.heard
+            and self.attempts < MAX_ATTEMPTS
         )
 
     def _give_up(self, outcome: str) -> None:

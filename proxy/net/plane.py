@@ -193,6 +193,8 @@ class Plane:
         self._sweep.cancel()
         for server in self._servers:
             server.close()
+        for tunnel in list(self.tunnels):
+            tunnel.abort()
         for connection in list(self.connections):
             connection.transport.abort()
         for task in list(self._tasks):
@@ -228,7 +230,7 @@ class Plane:
         found = list(islice(idle, ROOM_AT_ONCE))
         for connection in found:
             connection.close_idle()
-        if not found:
+        if len(found) < ROOM_AT_ONCE:  # there are no more of them
             self._room_at = now + ROOM_S
         return bool(found)
 

@@ -66,10 +66,10 @@ class EndpointPool:
                 await loop.create_unix_connection(make, address.path)
             else:
                 await loop.create_connection(make, address.host, address.port)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, OSError):
             if connection in self.open:  # it was opened in the same turn of the loop
                 connection.discard()
-                self.forget(connection)  # uvloop closes it without connection_lost
+            connection.connection_lost(None)  # uvloop does not say so
             raise
         return connection
 

@@ -80,6 +80,8 @@ class Tunnel:
         for end in (self._client, self._endpoint):
             if not end.other.full:
                 end.resume()
+            elif not end.transport.is_closing():
+                end.transport.pause_reading()
 
     def close(self) -> None:
         """End both connections in good order: what was taken is still sent, for a while."""
@@ -89,6 +91,12 @@ class Tunnel:
         self._deadline.set(CLOSING_S)
         for end in (self._client, self._endpoint):
             end.transport.close()
+
+    def abort(self) -> None:
+        """Cut both."""
+        self._closing = True
+        for end in (self._client, self._endpoint):
+            end.transport.abort()
 
     def _nothing_moved(self) -> None:
         """Nothing came for so long; but a side that is behind may still be taking what there is."""

@@ -1,5 +1,7 @@
 """The path policy as a pure function: which readings a path has, which it has not."""
 
+from urllib.parse import urlsplit
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -128,3 +130,8 @@ def test_no_server_reads_what_is_let_through_otherwise(text: str) -> None:
     for reading in read_by_anyone(path) if let_through else ():
         if reading.startswith(b"/") and b"\0" not in reading:
             assert taken(reading) == own, (path, reading)
+
+
+def test_a_network_path_reference_is_read_without_its_authority() -> None:
+    assert urlsplit("//x/admin").path == "/admin"
+    assert b"/admin" in readings(b"//x/admin")

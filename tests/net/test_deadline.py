@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.net.deadline import TICK_S, Deadline, Timers
+from tests.support.running import run
 
 
 class Clock:
@@ -178,3 +179,39 @@ def test_each_fires_within_a_tick_of_what_was_set_last(steps: list[tuple[int, st
             assert all(clock.now < at + TICK_S for at in due.values()), "one is late"
     clock.turn(clock.now + 1000)
     assert not due
+
+
+def test_a_deadline_that_moved_out_waits_on_in_a_real_loop() -> None:
+    """What its compiled form must do too: its handle is gone and back again within one call."""
+
+    async def test() -> None:
+        timers = Timers(asyncio.get_running_loop())
+        rang = asyncio.Event()
+        deadline = Deadline(timers, rang.set)
+        deadline.set(0.1)
+        deadline.set(0.4)  # stays in the bucket of 0.1 s, looks there, and waits on
+        await asyncio.wait_for(rang.wait(), 2)
+
+    run(test)
+
+
+def test_one_that_fails_does_not_stop_the_others() -> None:
+    async def test() -> list[str]:
+        loop = asyncio.get_running_loop()
+        heard: list[str] = []
+        loop.set_exception_handler(lambda _, context: heard.append(str(context["exception"])))
+        timers = Timers(loop)
+        rang = [asyncio.Event() for _ in range(8)]
+
+        def fail() -> None:
+            raise RuntimeError("owner")
+
+        deadlines = [Deadline(timers, call) for event in rang for call in (fail, event.set)]
+        for deadline in deadlines:
+            deadline.set(0.05)
+        async with asyncio.timeout(2):
+            for event in rang:
+                await event.wait()
+        return heard
+
+    assert set(asyncio.run(test())) == {"owner"}
