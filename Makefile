@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-compiled bench microbench lint format clean
+.PHONY: help demo test test-compiled bench fuzz microbench lint format clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -33,6 +33,9 @@ test-compiled: $(COMPILED)/.stamp  ## The data plane's tests on its compiled mod
 
 bench: $(COMPILED)/.stamp  ## Splitway beside nginx, HAProxy, Envoy, Traefik, Caddy (BENCH_ARGS adds arguments)
 	@$(COMPILED)/bin/python -m loadtests.compare $(BENCH_ARGS)
+
+fuzz: $(VENV)/.stamp-dev  ## The parser against the oracle (FUZZ_SECONDS=600)
+	@$(BIN)/python -m tests.attacks.fuzz
 
 microbench: $(VENV)/.stamp-dev  ## Time decide() and one request without sockets (PYTEST_ARGS adds arguments)
 	@$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only \

@@ -27,6 +27,7 @@ class Wire(asyncio.Transport):
         super().__init__({"peername": ("192.0.2.7", 1)})
         self.out = b""
         self.paused = self.ended = self.closed = self.aborted = False
+        self.unsent = 0
 
     def write(self, data: Any) -> None:
         self.out += data
@@ -35,7 +36,7 @@ class Wire(asyncio.Transport):
         return True
 
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.unsent
 
     def write_eof(self) -> None:
         self.ended = True
@@ -436,6 +437,7 @@ def test_a_closing_connection_waits_for_its_reader_within_a_bound() -> None:
             wire = Wire()
             connection = DownstreamConnection(running.plane)
             connection.connection_made(wire)
+            wire.unsent = 5
             connection._close()
             assert wire.closed
             assert not wire.aborted
