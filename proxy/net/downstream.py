@@ -23,7 +23,7 @@ from proxy.net.exchange import Exchange
 from proxy.net.load import RETRY_AFTER_S
 from proxy.net.pace import Pace
 from proxy.net.tunnel import Tunnel
-from proxy.net.unsent import unsent_bytes
+from proxy.net.unsent import send_corked, unsent_bytes
 
 if TYPE_CHECKING:
     import asyncio
@@ -168,6 +168,14 @@ class DownstreamConnection:
             if not self._full:
                 self._deadline.set(left_s)
             self._resume()
+
+    def send_last(self, data: bytes) -> None:
+        """The rest of the last response: it leaves in one segment with the connection's end."""
+        transport = self.transport
+        if transport.get_write_buffer_size() == 0:
+            data = send_corked(transport, data)
+        if data:
+            transport.write(data)
 
     def answer(self, status: int, detail: str, ident: bytes, *, request_done: bool) -> None:
         """Answer in the endpoint's place; the exchange is over."""

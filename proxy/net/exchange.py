@@ -265,7 +265,10 @@ class Exchange:
             return
         if chunked:
             data += encode_last_chunk(trailers)
-        downstream.send(data)
+        if keep_alive:
+            downstream.send(data)
+        else:
+            downstream.send_last(data)
         self._complete()
 
     def on_body(self, payload: bytes, *, done: bool, trailers: bytes) -> None:

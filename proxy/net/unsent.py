@@ -7,6 +7,7 @@ a third of its send buffer, which may be megabytes, has been acknowledged. Sourc
 from __future__ import annotations
 
 import fcntl
+import socket
 import struct
 import termios
 from typing import TYPE_CHECKING
@@ -28,3 +29,24 @@ def unsent_bytes(transport: asyncio.WriteTransport) -> int:
     except (OSError, ValueError):  # closed meanwhile
         return waiting
     return waiting + int(_INT.unpack(queued)[0])
+
+
+def send_corked(transport: asyncio.WriteTransport, data: bytes) -> bytes:
+    """Send what will be followed by the connection's end at once, so that both share a segment.
+
+    Two segments cost each side a second round through its network stack (tcp(7) MSG_MORE). Only
+    for a transport whose own buffer is empty.
+
+    Returns:
+        What was not taken; all of it where this cannot be done.
+    """
+    known = transport.get_extra_info("socket")
+    if known is None or known.family == socket.AF_UNIX:
+        return data
+    sock = socket.socket(known.family, socket.SOCK_STREAM, 0, known.fileno())
+    try:
+        return data[sock.send(data, socket.MSG_MORE) :]
+    except OSError:  # full, or closed: the transport will find out
+        return data
+    finally:
+        sock.detach()
