@@ -21,9 +21,9 @@ _SUSPECT: Final = re.compile(
     rb"//|[\\;#]|/\.\.?(?:/|\Z)|%(?:2[ef3]|5c|3[bf]|25[0-9a-f]{2})", re.IGNORECASE
 )
 _MOST_READINGS: Final = 32
-_MOST_BYTES: Final = 32 * 1024
+_MOST_BYTES: Final = 4 * 1024
 """A path that can be read in more ways than that was written for no honest purpose; looking at all
-of them would cost more than the request."""
+of them would cost more than the request, and who sends many of them would keep others waiting."""
 
 
 class AmbiguousPath(Exception):
@@ -52,6 +52,10 @@ def readings(path: bytes) -> set[bytes]:
     Raises:
         AmbiguousPath: there are too many.
     """
+    if len(path) > _MOST_BYTES:
+        raise AmbiguousPath
+    if not is_ambiguous(path):
+        return {decoded(path)}
     found = {path}
     fresh = [path]
     while fresh:

@@ -15,7 +15,7 @@ from proxy.core.path import AmbiguousPath
 from proxy.http1.body import ChunkedFramer, Framer, LengthFramer
 from proxy.http1.errors import BadChunk, BadRequest
 from proxy.http1.forward import Hop
-from proxy.http1.grammar import BROKEN_PART, EMPTY_LINES, HEAD_END
+from proxy.http1.grammar import EMPTY_LINES, HEAD_END, is_broken
 from proxy.http1.problem import problem_response
 from proxy.http1.request import RequestHead, parse_request
 from proxy.net.deadline import Deadline
@@ -356,7 +356,7 @@ class DownstreamConnection:
                 raise BadRequest(414, "The request target is too long.")
             raise BadRequest(431, "The request's head is too long.")
         # Only what is new, or a head in pieces of one byte would cost its length squared.
-        if BROKEN_PART.search(data, at + seen - 1 if seen else at) is not None:
+        if is_broken(data, at + seen):
             raise BadRequest(400, "The request's head is not valid HTTP/1.1.")
         if not seen:
             self.idle_since = 0.0

@@ -7,21 +7,25 @@ from proxy.http1 import grammar
 
 @pytest.mark.parametrize("part", [b"", b"G", b"GET / HTTP/1.1\r", b"GET / HTTP/1.1\r\nA: b\r\n\r"])
 def test_parts_that_may_still_become_heads(part: bytes) -> None:
-    assert grammar.BROKEN_PART.search(part) is None
+    assert not grammar.is_broken(part, 0)
+    assert not any(grammar.is_broken(part, seen) for seen in range(len(part)))
 
 
 @pytest.mark.parametrize(
     "part", [b"\n", b"GET /\nX", b"GET /\rX", b"a\r\r", b"\x00", b"A: b\r\n\n"]
 )
 def test_parts_that_cannot(part: bytes) -> None:
-    assert grammar.BROKEN_PART.search(part) is not None
+    assert grammar.is_broken(part, 0)
+    assert grammar.is_broken(b"AB" + part, 2)
 
 
 def test_a_look_at_what_is_new_sees_the_byte_before() -> None:
     part = b"GET / HTTP/1.1\r\n"
     for seen in range(1, len(part)):
-        assert grammar.BROKEN_PART.search(part, seen - 1) is None
-    assert grammar.BROKEN_PART.search(b"ab\rX", 2) is not None
+        assert not grammar.is_broken(part, seen)
+    assert grammar.is_broken(b"ab\rX", 3)
+    assert not grammar.is_broken(b"ab\r\n", 3)
+    assert not grammar.is_broken(b"ab\r\nc", 4)
 
 
 def test_empty_lines() -> None:
