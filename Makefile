@@ -28,8 +28,9 @@ test-compiled: $(COMPILED)/.stamp  ## The data plane's tests on its compiled mod
 	@rm -rf build/compiled && mkdir -p build/compiled
 	@ln -s $(addprefix ../../,tests loadtests docs README.md pyproject.toml) build/compiled/
 	@cd build/compiled && ../../$(COMPILED)/bin/splitway-proxy --version | grep compiled
-	@cd build/compiled && ../../$(COMPILED)/bin/python -m pytest tests/core tests/http1 tests/net \
-		tests/telemetry tests/attacks tests/benchmarks tests/e2e/test_road.py $(PYTEST_ARGS)
+	@cd build/compiled && ../../$(COMPILED)/bin/python -m pytest tests/core/test_router.py \
+		tests/core/test_path.py tests/http1 tests/net tests/attacks/test_requests.py \
+		tests/attacks/test_responses.py tests/benchmarks tests/e2e/test_road.py $(PYTEST_ARGS)
 
 bench: $(COMPILED)/.stamp  ## Splitway beside nginx, HAProxy, Envoy, Traefik, Caddy (BENCH_ARGS adds arguments)
 	@$(COMPILED)/bin/python -m loadtests.compare $(BENCH_ARGS)
