@@ -218,16 +218,11 @@ def _decide(
     predicates = [compile_match(route.match) for route in routes]
     ordered = tuple(assigns[route.service] for route in routes)
     refuse = _policy(routes, ambiguous)
-    by_bytes = refuse is _refuse_nul
     if routes and predicates[0] is None:
         catch_all = ordered[0]
 
         def decide_all(head: HeadView, peer: str) -> Decision:
-            if by_bytes:
-                if b"%00" in head.target:
-                    _refuse_nul(head, 0)
-            else:
-                refuse(head, 0)
+            refuse(head, 0)
             return catch_all(head, peer, 0)
 
         return decide_all

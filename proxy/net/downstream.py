@@ -35,8 +35,6 @@ NOTHING_YET: Final = -1
 """Unsent bytes of a connection that was not sent anything."""
 TURN_REQUESTS: Final = 32
 """Pipelined requests that are served before other connections have their turn."""
-
-
 SHED_AT_ONCE: Final = 256
 """Connections beyond the limit that are told why; the rest of a flood is closed without a word."""
 
