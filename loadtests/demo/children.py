@@ -6,9 +6,11 @@ order.
 """
 
 import asyncio
+import os
 import signal
 from asyncio.subprocess import DEVNULL, STDOUT, Process
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -63,8 +65,11 @@ class Child:
         self._send(signal.SIGKILL)
 
     def _send(self, number: signal.Signals) -> None:
+        # Not process.send_signal: it first reaps who has died meanwhile, and the loop's watcher,
+        # coming too late, then knows no exit code.
         if self.process.returncode is None:
-            self.process.send_signal(number)
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid, number)
 
 
 class Children:
