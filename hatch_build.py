@@ -17,7 +17,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 HOT = (
     *("core/balance", "core/forwarded", "core/match", "core/message", "core/outcome", "core/path"),
-    *("core/router", "core/sticky"),
+    *("core/router", "core/slot", "core/sticky"),
     *("http1/body", "http1/errors", "http1/fields", "http1/forward", "http1/grammar"),
     *("http1/problem", "http1/request", "http1/response"),
     *("net/deadline", "net/downstream", "net/exchange", "net/load", "net/pace", "net/pool"),

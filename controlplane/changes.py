@@ -11,9 +11,9 @@ from collections.abc import Mapping
 import msgspec
 
 from controlplane.model import Revision, UnknownServiceError
+from proxy.core.slot import SLOTS
 from proxy.core.split import (
     MAX_VERSIONS,
-    SLOTS,
     canonical_table,
     decode,
     encode,

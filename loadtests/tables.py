@@ -9,7 +9,7 @@ with more, only when they were never changed live before.
 from collections.abc import Mapping, Sequence
 
 from loadtests.population import SlotOf, Table
-from proxy.core import split
+from proxy.core import slot, split
 
 
 def tables_of(steps: Sequence[Mapping[str, int]]) -> list[Table]:
@@ -28,5 +28,5 @@ def _expanded(table: split.Table) -> Table:
 
 def slot_of(salt: str) -> SlotOf:
     """How a service with that salt (its name if it has none) finds a user's slot."""
-    seed = split.seed_of(salt)
-    return lambda user: split.slot_of(user.encode(), seed)
+    seed = slot.seed_of(salt)
+    return lambda user: slot.slot_of(user.encode(), seed)

@@ -23,7 +23,8 @@ from proxy.core.match import (
 )
 from proxy.core.message import HeadView, Reread
 from proxy.core.path import PLAIN, AmbiguousPath, has_nul, is_ambiguous, readings
-from proxy.core.split import Table, canonical_table, decode, quotas, seed_of, slot_of
+from proxy.core.slot import seed_of, slot_of
+from proxy.core.split import Table, canonical_table, decode, quotas
 from proxy.core.sticky import NewId, Source, compile_sticky, first_header
 from proxy.model.config import Route, Service, Timeouts, weights_of
 from proxy.model.errors import ConfigError, Problem

@@ -1,7 +1,7 @@
-"""Owns slots, exact shares and split tables. Knows no requests, services or routes.
+"""Owns exact shares and split tables. Knows no requests, services or routes.
 
-A service has 10,000 slots. A sticky key hashes to a slot, and the split table names the slot's
-version: one look-up, the same on every proxy and after every restart.
+A service has 10,000 slots. A sticky key hashes to a slot (``core/slot``), and the split table names
+the slot's version: one look-up, the same on every proxy and after every restart.
 
 * ``canonical_table`` is a pure function of names and weights. Every (version, slot) pair has a
   fixed score that is Gumbel distributed; the highest score plus the log of the share wins the slot,
@@ -26,13 +26,10 @@ from heapq import nsmallest
 from itertools import chain, pairwise
 from math import log
 
-import mmh3
 import msgspec
 
+from proxy.core.slot import SLOTS, hash32, seed_of
 from proxy.model.wire import SplitTable
-
-SLOTS = 10_000
-"""A share is exact to 0.01 %."""
 
 MAX_VERSIONS = 64
 """As ``proxy.model.config.Service`` allows; a slot's version must fit a byte."""
@@ -40,8 +37,6 @@ MAX_VERSIONS = 64
 _SCALE = 1 << 24
 # Fixed point of the scores: the largest Gumbel value of a 32-bit hash is 22.9, which still fits a
 # 32-bit integer, and ties between slots are rare (they are broken by slot number all the same).
-
-_hash = mmh3.mmh3_32_uintdigest
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -60,23 +55,6 @@ class Table(msgspec.Struct, frozen=True):
     def counts(self) -> dict[str, int]:
         """Slots per version; versions without a slot are left out."""
         return {name: self.slots.count(index) for index, name in enumerate(self.names)}
-
-
-def seed_of(salt: str) -> int:
-    """The hash seed of a service's salt: unsigned 32 bits."""
-    return _hash(salt.encode(), 0)
-
-
-def slot_of(key: bytes, seed: int) -> int:
-    """The slot of a sticky key, 0–9,999.
-
-    Args:
-        key: what identifies the user, of any length.
-        seed: ``seed_of(salt)`` of the service.
-
-    Source: product.md; the product and shift spread 32 bits over the slots without a division.
-    """
-    return (_hash(key, seed) * SLOTS) >> 32
 
 
 def quotas(weights: Mapping[str, int]) -> dict[str, int]:
@@ -219,7 +197,7 @@ def _column(name: str) -> "array[int]":
     Names, not positions, are hashed: a version added or removed leaves the others' scores alone.
     """
     seed = seed_of(name)
-    uniform = ((_hash(b"%d" % slot, seed) + 0.5) / 2**32 for slot in range(SLOTS))
+    uniform = ((hash32(b"%d" % slot, seed) + 0.5) / 2**32 for slot in range(SLOTS))
     return array("i", (round(-log(-log(u)) * _SCALE) for u in uniform))
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from proxy.core.forwarded import TrustedProxies
 from proxy.core.router import Router, compile_router
-from proxy.core.split import SLOTS
+from proxy.core.slot import SLOTS
 from proxy.http1.forward import Hop
 from proxy.model.address import parse_endpoint
 from proxy.model.config import Downstream, Limits
@@ -152,7 +152,7 @@ class Plane:
         """Accept connections on bound sockets; owns them from now on."""
         for sock in sockets:
             # They have what a protocol has, but not its class (ADR 9).
-            make = cast("Callable[[], asyncio.Protocol]", self._downstream)
+            make = cast("Callable[[], asyncio.Protocol]", partial(DownstreamConnection, self))
             if sock.family == socket.AF_UNIX:
                 server = await self.loop.create_unix_server(make, sock=sock, backlog=BACKLOG)
             else:
@@ -238,9 +238,6 @@ class Plane:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             LOG.error("a request failed inside the proxy", exc_info=error)
-
-    def _downstream(self) -> DownstreamConnection:
-        return DownstreamConnection(self)
 
     def _pool(self, name: str) -> EndpointPool:
         return self._pools.get(name) or EndpointPool(parse_endpoint(name), name, self.timers)

@@ -8,7 +8,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from proxy.core.forwarded import TrustedProxies
 from proxy.core.router import Decision, Router, compile_router
-from proxy.core.split import SLOTS
+from proxy.core.slot import SLOTS
 from proxy.http1.request import RequestHead, parse_request
 from proxy.model.config import (
     KeyFrom,

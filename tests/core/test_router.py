@@ -7,7 +7,8 @@ from proxy.core.forwarded import TrustedProxies
 from proxy.core.match import compile_match
 from proxy.core.message import HeadView
 from proxy.core.router import Decision, Reason, Router, compile_router, explain
-from proxy.core.split import SLOTS, canonical_table, encode, move_table, seed_of, slot_of
+from proxy.core.slot import SLOTS, seed_of, slot_of
+from proxy.core.split import canonical_table, encode, move_table
 from proxy.model.config import (
     KeyFrom,
     KeySource,

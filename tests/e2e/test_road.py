@@ -10,7 +10,8 @@ from typing import Self
 
 import pytest
 
-from proxy.core.split import canonical_table, seed_of, slot_of
+from proxy.core.slot import seed_of, slot_of
+from proxy.core.split import canonical_table
 from tests.support.road import Road, die, road, until, worker_pids
 
 pytestmark = pytest.mark.e2e

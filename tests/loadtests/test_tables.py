@@ -1,7 +1,7 @@
 from collections import Counter
 
 from loadtests.tables import slot_of, tables_of
-from proxy.core import split
+from proxy.core import slot
 
 
 def test_each_step_has_its_exact_shares_and_moves_no_more_than_it_must() -> None:
@@ -14,5 +14,5 @@ def test_each_step_has_its_exact_shares_and_moves_no_more_than_it_must() -> None
 
 
 def test_slots_are_those_of_the_proxy() -> None:
-    assert slot_of("shop")("alice") == split.slot_of(b"alice", split.seed_of("shop"))
+    assert slot_of("shop")("alice") == slot.slot_of(b"alice", slot.seed_of("shop"))
     assert slot_of("shop")("alice") != slot_of("other")("alice")

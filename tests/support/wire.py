@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from proxy.net.downstream import DownstreamConnection
 from proxy.net.plane import Plane
 from proxy.net.pool import EndpointPool
 from proxy.net.upstream import UpstreamConnection
@@ -96,7 +97,7 @@ class Memory:
     def connect(self) -> Wire:
         """A new client."""
         wire = Wire()
-        wire.protocol = self._plane._downstream()
+        wire.protocol = DownstreamConnection(self._plane)
         wire.protocol.connection_made(wire)
         return wire
 
