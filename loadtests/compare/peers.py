@@ -126,7 +126,7 @@ def environment_of(peer: Peer, folder: Path) -> dict[str, str]:
 def write_configs(names: Iterable[str], folder: Path, values: Values) -> None:
     """Write files of ``configs``, filled."""
     for name in names:
-        (folder / name).write_text(fill((CONFIGS / name).read_text(), {**_identity(), **values}))
+        (folder / name).write_text(fill((CONFIGS / name).read_text(), {**identity(), **values}))
 
 
 def fill(text: str, values: Values) -> str:
@@ -138,7 +138,7 @@ def fill(text: str, values: Values) -> str:
     return _MARK.sub(lambda match: str(values[match[1]]), text)
 
 
-def _identity() -> dict[str, object]:
+def identity() -> dict[str, object]:
     """Who the workers of nginx are: whoever runs this, so that they can read our folder."""
     user = pwd.getpwuid(os.getuid())
     return {"user": user.pw_name, "group": grp.getgrgid(user.pw_gid).gr_name}

@@ -66,9 +66,12 @@ class _Handlers:
 
     async def upload(self, request: web.Request) -> web.Response:
         digest, received_bytes = hashlib.sha256(), 0
-        async for piece in request.content.iter_any():
-            digest.update(piece)
-            received_bytes += len(piece)
+        try:
+            async for piece in request.content.iter_any():
+                digest.update(piece)
+                received_bytes += len(piece)
+        except ConnectionResetError:  # who uploads has left: no error of ours, to be logged whole
+            raise web.HTTPBadRequest(text="the body broke off\n") from None
         body = {
             "version": self._behaviour.version,
             "bytes": received_bytes,

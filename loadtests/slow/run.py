@@ -20,6 +20,7 @@ import aiohttp
 from loadtests.compare.proc import pss_bytes
 from loadtests.demo.children import Child, ChildDied, Children
 from loadtests.slow.attacks import SLOW, TEST_TOOL, command, parse_report
+from loadtests.slow.backend import backend_command
 from loadtests.slow.good import Figures
 from loadtests.slow.options import Options
 from loadtests.slow.table import Held, Row, misses, table
@@ -32,7 +33,7 @@ SAMPLE_EACH_S = 0.5
 
 
 class NotReady(Exception):
-    """The proxy or the sample did not get where it should in time."""
+    """The proxy or the back end did not get where it should in time."""
 
 
 @dataclass(slots=True)
@@ -74,7 +75,7 @@ def use_all_files() -> None:
 
 
 class Stage:
-    """The sample, the proxy, and what is played on them."""
+    """The back end, the proxy, and what is played on them."""
 
     def __init__(
         self, options: Options, folder: Path, children: Children, session: aiohttp.ClientSession
@@ -83,7 +84,7 @@ class Stage:
         self._folder = folder
         self._children = children
         self._session = session
-        self._port, self._admin, self._sample = free_port(), free_port(), free_port()
+        self._port, self._admin, self._backend = free_port(), free_port(), free_port()
         self._proxy: Child
 
     async def start(self) -> None:
@@ -94,11 +95,12 @@ class Stage:
             f'listeners: [{{name: web, bind: "127.0.0.1:{self._port}"}}]\n'
             f'admin: {{bind: "127.0.0.1:{self._admin}"}}\n'
             "services: {shop: {versions: {stable: {endpoints: "
-            f'["http://127.0.0.1:{self._sample}"]}}}}}}}}\n'
+            f'["http://127.0.0.1:{self._backend}"]}}}}}}}}\n'
             "routes: [{match: {path: {prefix: /}}, service: shop}]\n" + more
         )
-        await self._child(
-            "sample", "loadtests.sample", "--version=stable", f"--port={self._sample}", lasting=True
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        await self._children.start(
+            "backend", backend_command(self._folder, self._backend, files), environment()
         )
         self._proxy = await self._child(
             "proxy", "proxy", f"--config={file}", f"--workers={self._options.workers}", lasting=True
@@ -193,9 +195,13 @@ class Stage:
             raise NotReady(f"not within {within_s:.0f} s: {what}") from None
 
     async def _child(self, name: str, module: str, *arguments: str, lasting: bool = False) -> Child:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         command_line = [sys.executable, "-m", module, *arguments]
-        return await self._children.start(name, command_line, environment, lasting=lasting)
+        return await self._children.start(name, command_line, environment(), lasting=lasting)
+
+
+def environment() -> dict[str, str]:
+    """Of every child: modules are found, wherever it runs."""
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 async def said(child: Child) -> dict[str, Any]:

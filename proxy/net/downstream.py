@@ -18,12 +18,13 @@ from proxy.http1.forward import Hop
 from proxy.http1.grammar import EMPTY_LINES, HEAD_END, is_broken
 from proxy.http1.problem import problem_response
 from proxy.http1.request import RequestHead, parse_request
+from proxy.net.backlog import Backlog
 from proxy.net.deadline import Deadline
 from proxy.net.exchange import Exchange
 from proxy.net.load import RETRY_AFTER_S
 from proxy.net.pace import Pace
 from proxy.net.tunnel import Tunnel
-from proxy.net.unsent import send_corked, unsent_bytes
+from proxy.net.unsent import hold_little, send_corked, unsent_bytes
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
 
     from proxy.net.plane import Plane
 
-NOTHING_YET: Final = -1
-"""Unsent bytes of a connection that was not sent anything."""
 TURN_REQUESTS: Final = 32
 """Pipelined requests that are served before other connections have their turn."""
+MANY: Final = 256
+"""Connections beyond which little is held for each further one."""
 SHED_AT_ONCE: Final = 256
 """Connections beyond the limit that are told why; the rest of a flood is closed without a word."""
 
@@ -51,9 +52,9 @@ class DownstreamConnection:
     """
 
     __slots__ = (
-        "_at", "_deadline", "_dropped", "_exchange", "_framer", "_full", "_lingering", "_pace",
-        "_part", "_peer", "_plane", "_reading", "_rest", "_turning", "_unsent", "hop", "idle_since",
-        "keep_alive", "send", "trailers", "transport",
+        "_asked", "_at", "_behind", "_deadline", "_dropped", "_exchange", "_framer", "_full",
+        "_lingering", "_pace", "_part", "_peer", "_plane", "_reading", "_rest", "_turning", "hop",
+        "idle_since", "keep_alive", "send", "trailers", "transport",
     )  # fmt: skip
 
     def __init__(self, plane: Plane) -> None:
@@ -66,7 +67,8 @@ class DownstreamConnection:
         self._at = 0
         self._peer = ""
         self._rest = b""
-        self._unsent = NOTHING_YET
+        self._behind: Backlog | None = None
+        self._asked = False
         self._full = False
         self._reading = True
         self._lingering = False
@@ -92,7 +94,10 @@ class DownstreamConnection:
         self.hop = plane.hop(self._peer)
         self.idle_since = plane.loop.time()
         self._deadline.set(plane.downstream.head_s)
-        if len(plane.connections) > plane.load.most_connections:
+        count = len(plane.connections)
+        if count > MANY:
+            hold_little(self.transport)
+        if count > plane.load.most_connections:
             self._shed_if_full()
 
     def data_received(self, data: bytes) -> None:
@@ -136,6 +141,7 @@ class DownstreamConnection:
     def resume_writing(self) -> None:
         """The client has caught up."""
         self._full = False
+        self._backlog().caught_up(self._plane.loop.time())
         if self._exchange is not None:
             self._deadline.clear()
             self._exchange.on_client_drained()
@@ -440,16 +446,22 @@ class DownstreamConnection:
             if self._reading and not self._full:
                 self._deadline.set(left_s)
 
+    def _backlog(self) -> Backlog:
+        """Made when it is first needed, which most connections never do."""
+        backlog = self._behind
+        if backlog is None:
+            downstream = self._plane.downstream
+            backlog = Backlog(self.transport, downstream.write_s, downstream.min_bytes_per_s)
+            self._behind = backlog
+        return backlog
+
     def _expect_read(self) -> None:
         """The client must read on in time."""
-        self._unsent = unsent_bytes(self.transport)
-        self._deadline.set(self._plane.downstream.write_s)
+        self._deadline.set(self._backlog().look(self._plane.loop.time()))
 
     def _reads_on(self) -> bool:
         """Whether it has read enough of what it was behind with, since it was last looked at."""
-        downstream = self._plane.downstream
-        read = self._unsent - unsent_bytes(self.transport)
-        return read > 0 and read >= downstream.write_s * downstream.min_bytes_per_s
+        return self._backlog().reads_on(self._plane.loop.time())
 
     def _no_route(self, head: RequestHead, payload: bytes, *, done: bool) -> None:
         ident = self._plane.runtime.unrouted(self, head, len(payload))
@@ -479,7 +491,9 @@ class DownstreamConnection:
 
     def _expect_request(self) -> None:
         """Nothing is asked now. It is looked at soon, for whether it reads what it was sent."""
-        self._unsent = 0
+        self._asked = True
+        if self._behind is not None:
+            self._behind.forget()
         self._deadline.set(self._plane.look_s)
 
     def _break_off(self, exchange: Exchange, refusal: BadRequest) -> None:
@@ -526,7 +540,8 @@ class DownstreamConnection:
         self._hold(b"")
         self._resume()
         self.transport.write_eof()
-        self._unsent = 0
+        if self._behind is not None:
+            self._behind.forget()
         self._deadline.set(self._plane.downstream.linger_s)
 
     def _pause(self) -> None:
@@ -543,13 +558,11 @@ class DownstreamConnection:
         """No byte came, or none could be sent, for too long."""
         late = BadRequest(408, "The request did not come in time.")
         if self._lingering:
-            if unsent_bytes(self.transport) and (self._unsent <= 0 or self._reads_on()):
+            if unsent_bytes(self.transport) and self._reads_on():
                 self._expect_read()
             else:
                 self.transport.abort()
-        elif (self._full or self.transport.is_closing()) and (
-            self._unsent <= 0 or self._reads_on()
-        ):
+        elif (self._full or self.transport.is_closing()) and self._reads_on():
             self._expect_read()
         elif self.transport.is_closing():
             self.transport.abort()
@@ -564,18 +577,19 @@ class DownstreamConnection:
 
     def _look_at_idle(self) -> None:
         """It asks nothing. But it may be reading still, as the kernel takes megabytes at once."""
-        plane = self._plane
-        behind = self._unsent
-        if behind == NOTHING_YET:
+        if not self._asked:
             self._close()
             return
+        plane = self._plane
         left_s = self.idle_since + plane.idle_s - plane.loop.time()
-        if (unsent := unsent_bytes(self.transport)) and behind and not self._reads_on():
-            self.transport.abort()
-        elif unsent:
-            self._expect_read()
+        if unsent_bytes(self.transport):
+            if self._reads_on():
+                self._expect_read()
+            else:
+                self.transport.abort()
         elif left_s > 0:
-            self._unsent = 0
+            if self._behind is not None:
+                self._behind.forget()
             self._deadline.set(left_s)
         else:
             self._close()

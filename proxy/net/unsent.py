@@ -1,20 +1,27 @@
-"""Owns how much of what was written to a connection the other side has not taken yet.
+"""Owns how much of what was written to a connection waits, and where: with us or in the kernel.
 
 The transport's own buffer is not enough to see a slow reader read: the kernel takes more only once
-a third of its send buffer, which may be megabytes, has been acknowledged. Source: tcp(7) SIOCOUTQ.
+a third of its send buffer, which may be megabytes, has been acknowledged. And the kernel's memory
+for sending is one for all: what thousands of slow readers leave there stops everyone's connections.
+So among many connections neither the kernel nor the transport may hold much of one. Among few, what
+they hold saves turns. Source: tcp(7) SIOCOUTQ, tcp_mem; the kernel's ip-sysctl tcp_notsent_lowat.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import socket
 import struct
 import termios
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import asyncio
 
+LITTLE_BYTES: Final = 16_384
+"""What the kernel takes beyond what it can send at once, and what may wait in the transport before
+no more is read for it."""
 _INT = struct.Struct("i")
 
 
@@ -29,6 +36,16 @@ def unsent_bytes(transport: asyncio.WriteTransport) -> int:
     except (OSError, ValueError):  # closed meanwhile
         return waiting
     return waiting + int(_INT.unpack(queued)[0])
+
+
+def hold_little(transport: asyncio.WriteTransport) -> None:
+    """Have little wait for this connection, whoever holds it."""
+    transport.set_write_buffer_limits(LITTLE_BYTES)
+    sock = transport.get_extra_info("socket")
+    if sock is None:
+        return
+    with contextlib.suppress(OSError):  # a Unix socket, whose buffer is small anyway
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, LITTLE_BYTES)
 
 
 def send_corked(transport: asyncio.WriteTransport, data: bytes) -> bytes:

@@ -1,8 +1,16 @@
 """What the other side has not taken yet, and the last segment of a connection."""
 
 import asyncio
+import fcntl
+import socket
+import struct
+import termios
+from contextlib import AsyncExitStack
 
-from proxy.net.unsent import send_corked, unsent_bytes
+import pytest
+
+from proxy.net.downstream import MANY
+from proxy.net.unsent import LITTLE_BYTES, send_corked, unsent_bytes
 from tests.support.raw_backend import RawBackend, Visit, replying, said
 from tests.support.raw_client import RawClient, get
 from tests.support.running import Running, config_for, eventually, run
@@ -66,5 +74,40 @@ def test_what_the_kernel_does_not_take_is_given_back() -> None:
             transport.abort()
             assert send_corked(transport, b"late") == b"late"
             done.set()
+
+    run(test)
+
+
+READ_BYTES = 256_000
+"""The most that uvloop reads at once."""
+
+
+def queued_bytes(sock: socket.socket) -> int:
+    return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0])
+
+
+@pytest.mark.parametrize("size", [300_000, 8_000_000])
+def test_among_many_little_is_held_for_a_reader_that_takes_nothing(size: int) -> None:
+    async def test() -> None:
+        async with (
+            RawBackend(replying(said(b"x" * size))) as backend,
+            Running(config_for(backend.endpoint)) as running,
+            AsyncExitStack() as others,
+        ):
+            for _ in range(MANY):
+                await others.enter_async_context(RawClient(running.where))
+            await eventually(lambda: len(running.plane.connections) == MANY)
+            before = set(running.plane.connections)
+            async with RawClient(running.where, receive_bytes=4_096) as client:
+                await client.send(get("/"))
+                await eventually(lambda: len(running.plane.connections) > MANY)
+                (connection,) = running.plane.connections - before
+                transport = connection.transport
+                await eventually(lambda: transport.get_write_buffer_size() > LITTLE_BYTES)
+                # One piece beyond the mark at which no more is read, and in the kernel what its
+                # acknowledgements let through; else it takes all of the smaller answer.
+                assert transport.get_write_buffer_size() <= LITTLE_BYTES + READ_BYTES
+                assert queued_bytes(transport.get_extra_info("socket")) < 150_000
+                assert (await client.answer()).body == b"x" * size
 
     run(test)
