@@ -29,7 +29,8 @@ ROOT = Path(__file__).parents[2]
 READY_S = 20.0
 SETTLE_S = 60.0
 """How long the connections of one attack may take to be gone before the next."""
-SAMPLE_EACH_S = 0.5
+SAMPLE_EACH_S = 5.0
+"""Seldom: to add up the pages of a process of some hundred MB keeps that process waiting."""
 
 
 class NotReady(Exception):

@@ -41,7 +41,7 @@ class Backlog:
         """
         self._unsent = unsent_bytes(self._transport)
         self._looked_at = now
-        return self._limit_s - self._late_s
+        return max(0.0, self._limit_s - self._late_s)
 
     def reads_on(self, now: float) -> bool:
         """Whether it has read enough since it was last looked at, if it was."""
@@ -54,11 +54,6 @@ class Backlog:
     def caught_up(self, now: float) -> None:
         """It has read what it was behind with."""
         self._settle(self._unsent, now)
-
-    def forget(self) -> None:
-        """It begins anew."""
-        self._unsent = 0
-        self._late_s = 0.0
 
     def _settle(self, read: int, now: float) -> None:
         if self._least:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from proxy.net.plane import Plane
 
+LATE_BYTES: Final = 4_096
+"""What a connection may keep while others go first; many small pieces are what keeps others
+waiting, and large ones would fill the memory."""
 TURN_REQUESTS: Final = 32
 """Pipelined requests that are served before other connections have their turn."""
 MANY: Final = 256
@@ -53,8 +56,8 @@ class DownstreamConnection:
 
     __slots__ = (
         "_asked", "_at", "_behind", "_deadline", "_dropped", "_exchange", "_framer", "_full",
-        "_lingering", "_pace", "_part", "_peer", "_plane", "_reading", "_rest", "_turning", "hop",
-        "idle_since", "keep_alive", "send", "trailers", "transport",
+        "_late", "_lingering", "_pace", "_part", "_peer", "_plane", "_reading", "_rest", "_turning",
+        "hop", "idle_since", "keep_alive", "send", "trailers", "transport",
     )  # fmt: skip
 
     def __init__(self, plane: Plane) -> None:
@@ -67,6 +70,7 @@ class DownstreamConnection:
         self._at = 0
         self._peer = ""
         self._rest = b""
+        self._late = b""
         self._behind: Backlog | None = None
         self._asked = False
         self._full = False
@@ -102,20 +106,14 @@ class DownstreamConnection:
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a head, of a body, or of the next request."""
-        if self._framer is not None:
-            self._body(data)
-        elif self._exchange is not None:
-            self._pause()
-            self._hold(self._part + data, self._at)
-        elif self._lingering:
-            return
-        elif self._part:
-            self._turn(self._part + data, self._at, len(self._part) - self._at)
+        if self._asked or self._plane.turns.take():
+            self._take(data)
         else:
-            self._turn(data)
+            self._wait(data)
 
     def eof_received(self) -> bool:
         """The client sends no more; a request that is whole is still answered."""
+        self.on_turn()
         if self._exchange is not None and self._framer is None:
             self.keep_alive = False
             return True
@@ -125,6 +123,7 @@ class DownstreamConnection:
         """Closed by either side."""
         self._deadline.close()
         self._plane.connections.discard(self)
+        self._late = b""
         self._hold(b"")
         exchange, self._exchange = self._exchange, None
         self._framer = None
@@ -149,6 +148,14 @@ class DownstreamConnection:
         elif not self._lingering and not self.transport.is_closing():
             self._expect_request()
             self._next()
+
+    # From the plane's turns.
+
+    def on_turn(self) -> None:
+        """What came when others had to go first is looked at now."""
+        late, self._late = self._late, b""
+        if late:
+            self._take(late)
 
     # From the exchange.
 
@@ -208,6 +215,7 @@ class DownstreamConnection:
     ) -> None:
         """The 101 is out: the connection is one end of a tunnel from now on."""
         plane = self._plane
+        self.on_turn()
         self._exchange = None
         self._deadline.clear()
         early = self._part[self._at :]
@@ -247,13 +255,39 @@ class DownstreamConnection:
         """Whether no request has been in hand since loop time ``since``."""
         if self.transport.is_closing() or self._lingering:
             return False
-        return self._exchange is None and not self._part and 0 < self.idle_since <= since
+        if self._exchange is not None or self._part or self._late:
+            return False
+        return 0 < self.idle_since <= since
 
     def close_idle(self) -> None:
         """Close a connection that is idle."""
         self._close()
 
     # Within.
+
+    def _take(self, data: bytes) -> None:
+        if self._framer is not None:
+            self._body(data)
+        elif self._exchange is not None:
+            self._pause()
+            self._hold(self._part + data, self._at)
+        elif self._lingering:
+            return
+        elif self._part:
+            self._turn(self._part + data, self._at, len(self._part) - self._at)
+        else:
+            self._turn(data)
+
+    def _wait(self, data: bytes) -> None:
+        """Let others go first: this connection was never answered, and too much came at once."""
+        late = self._late
+        if len(late) + len(data) > LATE_BYTES:
+            self._late = b""
+            self._take(late + data)
+            return
+        if not late:
+            self._plane.turns.wait(self)
+        self._late = late + data
 
     def _next(self) -> None:
         """Turn to what waited behind the exchange that is over."""
@@ -492,8 +526,7 @@ class DownstreamConnection:
     def _expect_request(self) -> None:
         """Nothing is asked now. It is looked at soon, for whether it reads what it was sent."""
         self._asked = True
-        if self._behind is not None:
-            self._behind.forget()
+        self._behind = None
         self._deadline.set(self._plane.look_s)
 
     def _break_off(self, exchange: Exchange, refusal: BadRequest) -> None:
@@ -540,8 +573,7 @@ class DownstreamConnection:
         self._hold(b"")
         self._resume()
         self.transport.write_eof()
-        if self._behind is not None:
-            self._behind.forget()
+        self._behind = None
         self._deadline.set(self._plane.downstream.linger_s)
 
     def _pause(self) -> None:
@@ -588,8 +620,7 @@ class DownstreamConnection:
             else:
                 self.transport.abort()
         elif left_s > 0:
-            if self._behind is not None:
-                self._behind.forget()
+            self._behind = None
             self._deadline.set(left_s)
         else:
             self._close()
