@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
     from proxy.net.plane import Plane
 
-LATE_BYTES: Final = 4_096
-"""What a connection may keep while others go first; many small pieces are what keeps others
-waiting, and large ones would fill the memory."""
 TURN_REQUESTS: Final = 32
 """Pipelined requests that are served before other connections have their turn."""
 MANY: Final = 256
@@ -56,8 +53,8 @@ class DownstreamConnection:
 
     __slots__ = (
         "_asked", "_at", "_behind", "_deadline", "_dropped", "_exchange", "_framer", "_full",
-        "_late", "_lingering", "_pace", "_part", "_peer", "_plane", "_reading", "_rest", "_turning",
-        "hop", "idle_since", "keep_alive", "send", "trailers", "transport",
+        "_lingering", "_pace", "_part", "_peer", "_plane", "_reading", "_rest", "_turning", "hop",
+        "idle_since", "keep_alive", "send", "trailers", "transport",
     )  # fmt: skip
 
     def __init__(self, plane: Plane) -> None:
@@ -70,7 +67,6 @@ class DownstreamConnection:
         self._at = 0
         self._peer = ""
         self._rest = b""
-        self._late = b""
         self._behind: Backlog | None = None
         self._asked = False
         self._full = False
@@ -106,14 +102,20 @@ class DownstreamConnection:
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a head, of a body, or of the next request."""
-        if self._asked or self._plane.turns.take():
-            self._take(data)
+        if self._framer is not None:
+            self._body(data)
+        elif self._exchange is not None:
+            self._pause()
+            self._hold(self._part + data, self._at)
+        elif self._lingering:
+            return
+        elif self._part:
+            self._turn(self._part + data, self._at, len(self._part) - self._at)
         else:
-            self._wait(data)
+            self._turn(data)
 
     def eof_received(self) -> bool:
         """The client sends no more; a request that is whole is still answered."""
-        self.on_turn()
         if self._exchange is not None and self._framer is None:
             self.keep_alive = False
             return True
@@ -123,7 +125,6 @@ class DownstreamConnection:
         """Closed by either side."""
         self._deadline.close()
         self._plane.connections.discard(self)
-        self._late = b""
         self._hold(b"")
         exchange, self._exchange = self._exchange, None
         self._framer = None
@@ -140,7 +141,7 @@ class DownstreamConnection:
     def resume_writing(self) -> None:
         """The client has caught up."""
         self._full = False
-        self._backlog().caught_up(self._plane.loop.time())
+        self._backlog().caught_up(self._plane.loop.time(), self._plane.downstream)
         if self._exchange is not None:
             self._deadline.clear()
             self._exchange.on_client_drained()
@@ -148,14 +149,6 @@ class DownstreamConnection:
         elif not self._lingering and not self.transport.is_closing():
             self._expect_request()
             self._next()
-
-    # From the plane's turns.
-
-    def on_turn(self) -> None:
-        """What came when others had to go first is looked at now."""
-        late, self._late = self._late, b""
-        if late:
-            self._take(late)
 
     # From the exchange.
 
@@ -215,7 +208,6 @@ class DownstreamConnection:
     ) -> None:
         """The 101 is out: the connection is one end of a tunnel from now on."""
         plane = self._plane
-        self.on_turn()
         self._exchange = None
         self._deadline.clear()
         early = self._part[self._at :]
@@ -255,39 +247,13 @@ class DownstreamConnection:
         """Whether no request has been in hand since loop time ``since``."""
         if self.transport.is_closing() or self._lingering:
             return False
-        if self._exchange is not None or self._part or self._late:
-            return False
-        return 0 < self.idle_since <= since
+        return self._exchange is None and not self._part and 0 < self.idle_since <= since
 
     def close_idle(self) -> None:
         """Close a connection that is idle."""
         self._close()
 
     # Within.
-
-    def _take(self, data: bytes) -> None:
-        if self._framer is not None:
-            self._body(data)
-        elif self._exchange is not None:
-            self._pause()
-            self._hold(self._part + data, self._at)
-        elif self._lingering:
-            return
-        elif self._part:
-            self._turn(self._part + data, self._at, len(self._part) - self._at)
-        else:
-            self._turn(data)
-
-    def _wait(self, data: bytes) -> None:
-        """Let others go first: this connection was never answered, and too much came at once."""
-        late = self._late
-        if len(late) + len(data) > LATE_BYTES:
-            self._late = b""
-            self._take(late + data)
-            return
-        if not late:
-            self._plane.turns.wait(self)
-        self._late = late + data
 
     def _next(self) -> None:
         """Turn to what waited behind the exchange that is over."""
@@ -484,18 +450,17 @@ class DownstreamConnection:
         """Made when it is first needed, which most connections never do."""
         backlog = self._behind
         if backlog is None:
-            downstream = self._plane.downstream
-            backlog = Backlog(self.transport, downstream.write_s, downstream.min_bytes_per_s)
-            self._behind = backlog
+            backlog = self._behind = Backlog(self.transport)
         return backlog
 
     def _expect_read(self) -> None:
         """The client must read on in time."""
-        self._deadline.set(self._backlog().look(self._plane.loop.time()))
+        plane = self._plane
+        self._deadline.set(self._backlog().look(plane.loop.time(), plane.downstream))
 
     def _reads_on(self) -> bool:
         """Whether it has read enough of what it was behind with, since it was last looked at."""
-        return self._backlog().reads_on(self._plane.loop.time())
+        return self._backlog().reads_on(self._plane.loop.time(), self._plane.downstream)
 
     def _no_route(self, head: RequestHead, payload: bytes, *, done: bool) -> None:
         ident = self._plane.runtime.unrouted(self, head, len(payload))

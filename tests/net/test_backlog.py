@@ -5,6 +5,7 @@ from typing import cast
 
 import pytest
 
+from proxy.model.config import Downstream
 from proxy.net.backlog import Backlog
 
 LIMIT_S = 30.0
@@ -24,15 +25,34 @@ class Transport:
         return None
 
 
-def backlog(least: int = LEAST) -> tuple[Transport, Backlog]:
+class Behind:
+    """A backlog under the same limits throughout."""
+
+    def __init__(self, transport: Transport, least: int) -> None:
+        self._limits = Downstream(write_s=LIMIT_S, min_bytes_per_s=least)
+        self._backlog = Backlog(cast("asyncio.WriteTransport", transport))
+
+    def look(self, now: float) -> float:
+        return self._backlog.look(now, self._limits)
+
+    def reads_on(self, now: float) -> bool:
+        return self._backlog.reads_on(now, self._limits)
+
+    def caught_up(self, now: float) -> None:
+        self._backlog.caught_up(now, self._limits)
+
+
+def backlog(least: int = LEAST) -> tuple[Transport, Behind]:
     transport = Transport()
-    return transport, Backlog(cast("asyncio.WriteTransport", transport), LIMIT_S, least)
+    return transport, Behind(transport, least)
 
 
 def test_before_it_was_looked_at_nobody_is_late() -> None:
     transport, behind = backlog()
     transport.waiting = 5
     assert behind.reads_on(1_000.0)
+    behind.caught_up(2_000.0)
+    assert behind.look(2_000.0) == LIMIT_S
 
 
 @pytest.mark.parametrize("least", [0, LEAST])
@@ -81,3 +101,20 @@ def test_who_is_quick_makes_up_for_having_been_late_and_no_more() -> None:
         behind.caught_up(seconds)
     assert left_s == LIMIT_S - 10.0  # 19 s late, then 9 s made good
     assert behind.look(0.0) == LIMIT_S
+
+
+def test_limits_that_change_hold_at_once() -> None:
+    transport = Transport()
+    behind = Backlog(cast("asyncio.WriteTransport", transport))
+    transport.waiting = 100
+    assert behind.look(0.0, Downstream(write_s=30.0)) == 30.0
+    assert behind.look(1.0, Downstream(write_s=5.0)) == 5.0
+
+
+def test_room_for_more_is_not_to_have_read_it_all() -> None:
+    transport, behind = backlog()
+    transport.waiting = 100_000
+    behind.look(0.0)
+    transport.waiting = 95_000  # in the kernel now
+    behind.caught_up(20.0)  # 15 s more than 5,000 may take
+    assert behind.look(20.0) == LIMIT_S - 15.0

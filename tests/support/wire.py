@@ -5,7 +5,6 @@ The protocols are the product's own, in a real plane; only the transports are no
 """
 
 import asyncio
-import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -13,13 +12,7 @@ from typing import Any
 from proxy.net.downstream import DownstreamConnection
 from proxy.net.plane import Plane
 from proxy.net.pool import EndpointPool
-from proxy.net.turns import Turns
 from proxy.net.upstream import UpstreamConnection
-
-
-def endless_turn(plane: Plane) -> None:
-    """Let no connection wait for the event loop's next turn: these wires are played in one."""
-    plane.turns = Turns(plane.loop, most=sys.maxsize)
 
 
 class Wire(asyncio.Transport):
@@ -97,7 +90,6 @@ class Memory:
     def __init__(self, plane: Plane, reply: Callable[["Memory", Wire], bool]) -> None:
         (self._pool,) = plane._pools.values()
         self._plane = plane
-        endless_turn(plane)
         self._reply = reply
         self._looked_at: dict[Wire, int] = {}
         self.endpoints: list[Wire] = []
