@@ -76,12 +76,14 @@ def judge(wanted: Reading, outcome: Outcome) -> Verdict:
         changed = difference(sent, got)
         if changed is not None:
             return Verdict(f"request {number} was changed: {changed}", served)
-    return _judge_answers(outcome, served)
+    return _judge_answers(wanted, outcome, served)
 
 
-def _judge_answers(outcome: Outcome, served: int) -> Verdict:
+def _judge_answers(wanted: Reading, outcome: Outcome, served: int) -> Verdict:
     methods = [message.method for message in outcome.requests]
-    answers = _answers(outcome.answers, (*methods, b"GET"))
+    # The last answer may be a refusal, which has no body either when it refuses a HEAD.
+    refused = [message.method for message in wanted.messages[len(methods) :][:1]] or [b"GET"]
+    answers = _answers(outcome.answers, (*methods, *refused))
     final = [message for message in answers.messages if message.status >= 200]
     if answers.problem or (answers.incomplete and len(final) != served):
         return Verdict(f"the client was answered {answers.problem or 'half'}", served)
