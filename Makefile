@@ -20,8 +20,10 @@ help:  ## This list
 demo: $(VENV)/.stamp-demo  ## Two versions, proxy, control plane, load; weights move live (DEMO_SECONDS=60: ends by itself)
 	@$(BIN)/python -m loadtests.demo
 
+# Two at a time, as many wait for a moment; a file's tests stay together, as they share what is slow
+# to make.
 test: $(VENV)/.stamp-dev  ## Every test, with coverage (PYTEST_ARGS adds arguments)
-	@$(BIN)/python -m pytest --cov $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --cov -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # The tests stand beside an installed proxy, so that what is imported is what a user has.
 test-compiled: $(COMPILED)/.stamp  ## The data plane's tests on its compiled modules
