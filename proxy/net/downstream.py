@@ -160,13 +160,11 @@ class DownstreamConnection:
 
     # From the plane's turns.
 
-    def on_turn(self) -> bool:
-        """Look at what came when others had to go first. Returns False if nothing waits."""
+    def on_turn(self) -> None:
+        """Look at what came when others had to go first, if it still waits."""
         self._queued = False
-        if not self._waits:
-            return False
-        self._go_on()
-        return True
+        if self._waits:
+            self._go_on()
 
     # From the exchange.
 
@@ -286,7 +284,8 @@ class DownstreamConnection:
             return False
         plane = self._plane
         load = plane.load
-        if len(data) > WAIT_BYTES or load.held_bytes + len(data) > load.most_held_bytes:
+        # Half of what may be held is left to those that were answered.
+        if len(data) > WAIT_BYTES or load.held_bytes + len(data) > load.most_held_bytes // 2:
             return False
         if plane.turns.take():
             return False
@@ -612,7 +611,9 @@ class DownstreamConnection:
     def _timed_out(self) -> None:
         """No byte came, or none could be sent, for too long."""
         late = BadRequest(408, "The request did not come in time.")
-        if self._lingering:
+        if self._waits:  # it did come; it was the proxy that had no time
+            self._go_on()
+        elif self._lingering:
             if unsent_bytes(self.transport) and self._reads_on():
                 self._expect_read()
             else:

@@ -1,6 +1,8 @@
 """Who was answered before goes first; whoever waits loses nothing by it, and gains nothing."""
 
 import asyncio
+import re
+import time
 from collections.abc import Callable
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from proxy.model.config import Downstream, Limits
 from proxy.net.downstream import WAIT_BYTES, DownstreamConnection
 from proxy.net.plane import Plane
-from proxy.net.turns import MOST, Turns
+from proxy.net.turns import MOST, TURN_S, Turns
 from tests.support.raw_backend import OK, RawBackend, Script, Visit, replying, said
 from tests.support.raw_client import RawClient, get, post
 from tests.support.running import Running, config_for, eventually, run
@@ -18,24 +20,38 @@ from tests.support.wire import Memory, Wire
 MANY = 8 * MOST
 
 
+class Clock:
+    """Moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 7.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class Waiter:
-    """Notes that it had its turn.
+    """Notes that it had its turn, which takes ``seconds`` of a clock."""
 
-    Args:
-        said: what it says of itself: whether something waited.
-    """
-
-    def __init__(self, seen: list["Waiter"], *, said: bool = True, fails: bool = False) -> None:
+    def __init__(
+        self,
+        seen: list["Waiter"],
+        *,
+        clock: Clock | None = None,
+        seconds: float = 0.0,
+        fails: bool = False,
+    ) -> None:
         self._seen = seen
-        self._said = said
+        self._clock = clock or Clock()
+        self._seconds = seconds
         self._fails = fails
         self.transport: asyncio.Transport = Wire()
 
-    def on_turn(self) -> bool:
+    def on_turn(self) -> None:
         self._seen.append(self)
+        self._clock.now += self._seconds
         if self._fails:
             raise ValueError("at its turn")
-        return self._said
 
 
 class Crowd:
@@ -47,10 +63,9 @@ class Crowd:
         self.stays = True
         turns.wait(self)
 
-    def on_turn(self) -> bool:
+    def on_turn(self) -> None:
         if self.stays:
             self._turns.wait(self)
-        return True
 
 
 def waiting(plane: Plane) -> int:
@@ -63,11 +78,13 @@ def waiting(plane: Plane) -> int:
 def test_a_turn_has_room_for_so_many_and_the_next_for_as_many_again() -> None:
     async def test() -> None:
         turns = Turns(asyncio.get_running_loop())
-        time = asyncio.get_running_loop().time
-        for _ in range(2):
-            now = time()
-            assert [turns.take() for _ in range(MOST + 3)] == [True] * MOST + [False] * 3
-            await eventually(lambda now=now: time() > now)  # type: ignore[misc]
+        for _ in range(3):
+            taken = []
+            for _ in range(MOST + 3):
+                taken.append(turns.take())
+                time.sleep(0.001)  # noqa: ASYNC251 a turn may take long, and is one all the same
+            assert taken == [True] * MOST + [False] * 3
+            await eventually(lambda: not turns._spent)
 
     run(test)
 
@@ -75,31 +92,35 @@ def test_a_turn_has_room_for_so_many_and_the_next_for_as_many_again() -> None:
 def test_who_waits_comes_in_order_and_before_whoever_comes_later() -> None:
     async def test() -> None:
         seen: list[Waiter] = []
-        turns = Turns(asyncio.get_running_loop())
-        waiters = [Waiter(seen) for _ in range(2 * MOST + 1)]
+        clock = Clock()
+        turns = Turns(asyncio.get_running_loop(), clock=clock)
+        waiters = [Waiter(seen, clock=clock, seconds=TURN_S) for _ in range(5)]
         for waiter in waiters:
             turns.wait(waiter)
-        assert not turns.take()
-        turns._next()
-        assert seen == waiters[:MOST]
-        assert not turns.take()
-        await eventually(lambda: len(seen) == len(waiters))
-        assert seen == waiters
+        for count in range(1, 6):
+            assert not turns.take()
+            turns._next()
+            assert seen == waiters[:count]
         assert turns.take()
 
     run(test)
 
 
-def test_who_left_takes_nobodys_room() -> None:
+@pytest.mark.parametrize(
+    ("others_s", "count"), [(0.0, 4), (TURN_S / 2, 4), (2 * TURN_S, 8), (50 * TURN_S, 200)]
+)
+def test_who_waits_has_as_much_time_as_all_others_together(others_s: float, count: int) -> None:
     async def test() -> None:
         seen: list[Waiter] = []
-        turns = Turns(asyncio.get_running_loop(), most=1)
-        waiters = [*(Waiter(seen, said=False) for _ in range(100)), Waiter(seen), Waiter(seen)]
-        for waiter in waiters:
-            turns.wait(waiter)
-        turns._next()
-        assert seen == waiters[:-1]
-        await eventually(lambda: seen == waiters)
+        clock = Clock()
+        turns = Turns(asyncio.get_running_loop(), clock=clock)
+        for _ in range(1_000):
+            turns.wait(Waiter(seen, clock=clock, seconds=TURN_S / 4))
+        for times in (1, 2):
+            clock.now += others_s
+            turns._next()
+            assert len(seen) == pytest.approx(times * count, abs=1)
+        turns._waiting.clear()
 
     run(test)
 
@@ -312,7 +333,7 @@ def test_what_waits_is_within_the_bound_of_what_is_held() -> None:
         async with RawBackend(replying(OK)) as backend:
             config = config_for(backend.endpoint, limits=Limits(held_bytes=65_536))
             async with Running(config) as running:
-                running.plane.load.most_held_bytes = len(get("/"))
+                running.plane.load.most_held_bytes = 2 * len(get("/"))
                 crowd = Crowd(running.plane.turns)
                 async with RawClient(running.where) as first, RawClient(running.where) as second:
                     await eventually(lambda: len(running.plane.connections) == 2)
@@ -429,6 +450,24 @@ def test_what_comes_while_the_first_bytes_wait_is_behind_them() -> None:
     in_room(test)
 
 
+def test_a_turn_leaves_alone_what_waits_for_another_reason() -> None:
+    """Requests behind one that is with its endpoint are not looked at from their beginning."""
+
+    async def test(room: Room) -> None:
+        _, connection = room.connect()
+        room.give(connection, get("/1")[:5])
+        room.give(connection, get("/1")[5:] + get("/2") + get("/3"))
+        assert connection._part
+        await room.turn()
+        for number in (1, 2, 3):
+            lines = re.findall(rb"GET /(\d) HTTP", room.arrived)
+            assert lines == [b"%d" % each for each in range(1, number + 1)]
+            asked = next(wire for wire in room.memory.endpoints if b"/%d " % number in wire.out)
+            room.memory.hear(asked, OK)
+
+    in_room(test)
+
+
 def test_it_is_in_the_queue_once_however_often_it_waits() -> None:
     async def test(room: Room) -> None:
         _, connection = room.connect()
@@ -464,10 +503,11 @@ def test_a_piece_of_a_body_is_passed_on_at_its_turn() -> None:
         wire, connection = await uploading(room)
         await room.turn()
         assert room.arrived.endswith(EVIL)
-        assert not wire.paused
+        assert not bool(wire.paused)
         room.give(connection, EVIL + get("/next"))
         await room.turn()
         assert room.arrived.endswith(EVIL + EVIL)
+        assert wire.paused
         room.memory.hear(room.endpoint, OK)
         assert b"GET /next " in room.arrived
 
@@ -504,13 +544,19 @@ def test_a_cut_answer_ahead_of_a_body_that_waits_makes_no_request_of_it() -> Non
     in_room(test)
 
 
-def test_a_timeout_while_a_body_waits_makes_no_request_of_it() -> None:
+def test_a_timeout_while_a_body_waits_is_the_proxys_own() -> None:
+    """What came in time is looked at; what is late then is late."""
+
     async def test(room: Room) -> None:
         wire, connection = await uploading(room)
         connection._timed_out()
+        assert room.arrived.endswith(EVIL)
+        assert wire.out == b""
+        assert not bool(wire.paused)
+        connection._timed_out()
         assert b"HTTP/1.1 408 " in wire.out
         await room.turn()
-        assert b"/evil" not in room.arrived
+        assert b"GET /evil" not in room.arrived.removesuffix(EVIL)
         assert wire.out.count(b"HTTP/1.1 ") == 1
 
     in_room(test)
@@ -558,15 +604,21 @@ def test_an_end_while_a_body_waits_comes_behind_it() -> None:
     in_room(test)
 
 
-def test_a_head_that_waits_is_late_like_any_other() -> None:
+def test_a_timeout_while_a_head_waits_is_the_proxys_own() -> None:
     async def test(room: Room) -> None:
         wire, connection = room.connect()
-        room.give(connection, b"GET / HTTP/1.1\r\n")
+        room.give(connection, get("/"))
+        connection._timed_out()
+        assert b"GET / " in room.arrived
+        assert wire.out == b""
+        wire, connection = room.connect()
+        room.give(connection, get("/late")[:-2])
+        connection._timed_out()
+        assert wire.out == b""
         connection._timed_out()
         assert b"HTTP/1.1 408 " in wire.out
-        assert not connection._waits
-        assert not wire.paused
         await room.turn()
         assert wire.out.count(b"HTTP/1.1 ") == 1
+        assert b"/late" not in room.arrived
 
     in_room(test)
