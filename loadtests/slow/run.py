@@ -1,4 +1,5 @@
-"""Owns the order of a run: processes up, the good client alone, each attack, the table."""
+"""Owns the order of a run: processes up; the good client alone, then beside an attack, for each
+attack; the table."""
 
 import asyncio
 import contextlib
@@ -54,17 +55,19 @@ async def run(options: Options) -> int:
         async with Children(folder, cwd=folder) as children, aiohttp.ClientSession() as session:
             stage = Stage(options, folder, children, session)
             await stage.start()
-            quiet = await stage.good("alone")
             rows = []
             for attack in options.attacks:
                 if attack in SLOW and shutil.which(TEST_TOOL) is None:
                     print(f"{attack}: {TEST_TOOL} is not installed (Debian: {TEST_TOOL})")
                     continue
-                rows.append(await (stage.slow(attack) if attack in SLOW else stage.flood(attack)))
-                print(table(quiet, rows[-1:]), flush=True)
+                # Before each: what a shared machine does by itself changes from minute to minute.
+                alone = await stage.good(f"before-{attack}")
+                play = stage.slow if attack in SLOW else stage.flood
+                rows.append(await play(attack, alone))
+                print(table(rows[-1:]), flush=True)
                 await stage.settle()
-    print("\n" + table(quiet, rows))
-    missed = misses(quiet, rows)
+    print("\n" + table(rows))
+    missed = misses(rows)
     print("\n".join(missed) or "everything promised holds")
     return 1 if missed else 0
 
@@ -117,7 +120,7 @@ class Stage:
         )  # fmt: skip
         return Figures(**await said(child))
 
-    async def slow(self, attack: str) -> Row:
+    async def slow(self, attack: str, alone: Figures) -> Row:
         """One of slowhttptest's attacks."""
         options = self._options
         out = self._folder / f"slowhttptest-{attack}"
@@ -133,9 +136,9 @@ class Stage:
             await tool.process.wait()
         report = parse_report(out.with_suffix(".csv").read_text())
         each = max(0, peak.pss_bytes - base) / max(1, peak.connections)
-        return Row(attack, good, Held(report.opened, report.closed, each))
+        return Row(attack, alone, good, Held(report.opened, report.closed, each))
 
-    async def flood(self, kind: str) -> Row:
+    async def flood(self, kind: str, alone: Figures) -> Row:
         """One kind of expensive requests."""
         options = self._options
         child = await self._child(
@@ -145,7 +148,7 @@ class Stage:
         good = await self.good(kind)
         reached = await said(child)
         statuses = ", ".join(f"{code} × {count:,}" for code, count in reached["statuses"].items())
-        return Row(kind, good, note=f"{reached['rate']:.0f}/s: {statuses}")
+        return Row(kind, alone, good, note=f"{reached['rate']:.0f}/s: {statuses}")
 
     async def settle(self) -> None:
         """Wait until the attack's connections are gone."""

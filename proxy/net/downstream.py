@@ -287,14 +287,15 @@ class DownstreamConnection:
         # Half of what may be held is left to those that were answered.
         if len(data) > WAIT_BYTES or load.held_bytes + len(data) > load.most_held_bytes // 2:
             return False
-        if plane.turns.take():
+        body = self._framer is not None
+        if plane.turns.take(body=body):
             return False
         self._hold(data)
         self._waits = True
         self._pause()
         if not self._queued:
             self._queued = True
-            plane.turns.wait(self)
+            plane.turns.wait(self, body=body)
         return True
 
     def _go_on(self) -> None:

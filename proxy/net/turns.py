@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 MOST: Final = 16
 """Pieces that are taken in one turn as they come: 1 to 2 ms."""
 TURN_S: Final = 0.001
-"""What those that wait have of each turn; more where all else takes more."""
+"""What those that wait have of each turn."""
+PART: Final = 0.125
+"""Of what all else took, if that is more: reading thousands of pieces is part of it, and must not
+be followed by as long a time again in which nobody else is served."""
 
 
 class Waiter(Protocol):
@@ -42,7 +45,7 @@ class Turns:
         clock: seconds, from anywhere.
     """
 
-    __slots__ = ("_clock", "_loop", "_most", "_spent", "_stopped", "_waiting")
+    __slots__ = ("_bodies", "_clock", "_heads", "_is_due", "_loop", "_most", "_spent", "_stopped")
 
     def __init__(
         self,
@@ -55,45 +58,57 @@ class Turns:
         self._most = most
         self._spent = 0
         self._stopped = 0.0
-        self._waiting: deque[Waiter] = deque()
+        self._is_due = False
+        self._heads: deque[Waiter] = deque()
+        self._bodies: deque[Waiter] = deque()
 
-    def take(self) -> bool:
-        """Whether this turn has room for one more piece; if not, ``wait``."""
-        if self._waiting:
+    def take(self, *, body: bool) -> bool:
+        """Whether this turn has room for one more piece; if not, ``wait``.
+
+        Args:
+            body: it is one of a body, not what a connection begins with.
+        """
+        if self._heads or (body and self._bodies):
             return False
         if not self._spent:
             self._loop.call_soon(self._begin)
         self._spent += 1
         return self._spent <= self._most
 
-    def wait(self, waiter: Waiter) -> None:
-        """Call ``waiter.on_turn`` once, in one of the next turns, in order."""
-        if not self._waiting:
+    def wait(self, waiter: Waiter, *, body: bool) -> None:
+        """Call ``waiter.on_turn`` once, in one of the next turns, in order.
+
+        Whoever is new does not wait behind thousands of pieces of bodies, nor these behind
+        thousands who are new: both are served by turns.
+        """
+        (self._bodies if body else self._heads).append(waiter)
+        if not self._is_due:
+            self._is_due = True
             self._stopped = self._clock()
             self._loop.call_soon(self._next)
-        self._waiting.append(waiter)
 
     def _begin(self) -> None:
         """Another turn."""
         self._spent = 0
 
     def _next(self) -> None:
-        """Serve who waits for as long as all else took since the last time: that is half of the
-        loop's time, so nobody waits more than twice as long as if nobody had to."""
-        waiting = self._waiting
+        """Serve who waits for a part of what all else took since the last time: so however busy
+        others keep the loop, a ninth of its time is theirs."""
         start = self._clock()
-        end = start + max(TURN_S, start - self._stopped)
-        while waiting:
-            waiter = waiting[0]
-            try:
-                waiter.on_turn()
-            except Exception as error:  # noqa: BLE001 one that fails must not stop the others
-                said = {"message": "a connection failed at its turn", "exception": error}
-                self._loop.call_exception_handler(said)
-                waiter.transport.abort()
-            waiting.popleft()
+        end = start + max(TURN_S, (start - self._stopped) * PART)
+        while (self._heads or self._bodies) and self._clock() < end:
+            for waiting in (self._heads, self._bodies):
+                if waiting:
+                    self._serve(waiting.popleft())
+        self._is_due = bool(self._heads or self._bodies)
+        if self._is_due:
             self._stopped = self._clock()
-            if self._stopped >= end:
-                break
-        if waiting:
             self._loop.call_soon(self._next)
+
+    def _serve(self, waiter: Waiter) -> None:
+        try:
+            waiter.on_turn()
+        except Exception as error:  # noqa: BLE001 one that fails must not stop the others
+            said = {"message": "a connection failed at its turn", "exception": error}
+            self._loop.call_exception_handler(said)
+            waiter.transport.abort()
