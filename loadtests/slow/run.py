@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from loadtests.compare.proc import pss_bytes
+from loadtests.compare.proc import rss_bytes
 from loadtests.demo.children import Child, ChildDied, Children
 from loadtests.slow.attacks import SLOW, TEST_TOOL, command, parse_report
 from loadtests.slow.backend import backend_command
@@ -31,7 +31,6 @@ READY_S = 20.0
 SETTLE_S = 60.0
 """How long the connections of one attack may take to be gone before the next."""
 SAMPLE_EACH_S = 5.0
-"""Seldom: to add up the pages of a process of some hundred MB keeps that process waiting."""
 
 
 class NotReady(Exception):
@@ -43,7 +42,7 @@ class Peak:
     """The most connections seen, and the proxy's memory then."""
 
     connections: int = 0
-    pss_bytes: int = 0
+    rss_bytes: int = 0
 
 
 async def run(options: Options) -> int:
@@ -124,7 +123,7 @@ class Stage:
         """One of slowhttptest's attacks."""
         options = self._options
         out = self._folder / f"slowhttptest-{attack}"
-        base = pss_bytes(self._proxy.process.pid)
+        base = rss_bytes(self._proxy.process.pid)
         tool = await self._children.start(
             f"attack-{attack}",
             command(attack, f"http://127.0.0.1:{self._port}", connections=options.connections,
@@ -135,7 +134,7 @@ class Stage:
             good = await self.good(attack)
             await tool.process.wait()
         report = parse_report(out.with_suffix(".csv").read_text())
-        each = max(0, peak.pss_bytes - base) / max(1, peak.connections)
+        each = max(0, peak.rss_bytes - base) / max(1, peak.connections)
         return Row(attack, alone, good, Held(report.opened, report.closed, each))
 
     async def flood(self, kind: str, alone: Figures) -> Row:
@@ -167,7 +166,7 @@ class Stage:
                 connections = await self._connections()
                 if connections > peak.connections:
                     peak.connections = connections
-                    peak.pss_bytes = pss_bytes(self._proxy.process.pid)
+                    peak.rss_bytes = rss_bytes(self._proxy.process.pid)
                 await asyncio.sleep(SAMPLE_EACH_S)
 
         task = asyncio.create_task(watch())

@@ -17,8 +17,8 @@ class Held:
 
     opened: int
     closed: int
-    pss_bytes: float
-    """Of each connection, at their most."""
+    rss_bytes: float
+    """That the proxy grew by for each connection, at their most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def cells(row: Row) -> tuple[str, ...]:
         f"{alone.worst_ms:.1f}",
         f"{held.opened:,}" if held else "",
         f"{held.closed:,}" if held else "",
-        f"{held.pss_bytes / 1024:.1f}" if held else "",
+        f"{held.rss_bytes / 1024:.1f}" if held else "",
         row.note,
     )
 

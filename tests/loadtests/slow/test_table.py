@@ -30,14 +30,14 @@ def test_the_table_has_every_figure() -> None:
         (Row("heads", QUIET, replace(QUIET, p99_ms=math.nan), HELD), "p99 is nan times"),
         (
             Row("heads", QUIET, replace(QUIET, failures=1), HELD),
-            "1 of the good client's requests failed",
+            "1 of the good client's requests",
         ),
         (Row("heads", QUIET, replace(QUIET, worst_ms=400.0), HELD), ""),
         (Row("long-head", QUIET, replace(QUIET, p99_ms=40.0, worst_ms=50.0)), ""),
         (Row("long-head", QUIET, replace(QUIET, worst_ms=51.0)), "waited 51 ms"),
         (
             Row("long-head", QUIET, replace(QUIET, failures=2)),
-            "2 of the good client's requests failed",
+            "2 of the good client's requests",
         ),
     ],
 )
