@@ -9,7 +9,7 @@ from loadtests.slow.good import Figures
 from loadtests.slow.table import Held, Row, misses, table
 
 QUIET = Figures(requests=1_000, failures=0, p50_ms=1.0, p99_ms=4.0, worst_ms=9.0)
-HELD = Held(opened=9_000, closed=8_999, pss_bytes=10_240.0)
+HELD = Held(opened=9_000, closed=8_999, rss_bytes=10_240.0)
 
 
 def test_the_table_has_every_figure() -> None:
