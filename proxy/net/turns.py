@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-MOST: Final = 16
-"""Pieces that are taken in one turn as they come: 1 to 2 ms."""
+MOST: Final = 64
+"""Pieces that are taken in one turn as they come: 2 to 5 ms; to wait costs something, too."""
 TURN_S: Final = 0.001
 """What those that wait have of each turn."""
 PART: Final = 0.125
