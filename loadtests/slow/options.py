@@ -25,8 +25,6 @@ class Options:
     attacks: tuple[str, ...]
     workers: int
     """Of the proxy."""
-    pin: bool
-    """The proxy has one CPU to itself, all else another one."""
     config: Path | None
     """More of the proxy's configuration: its limits."""
     folder: Path | None
@@ -45,11 +43,6 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--attacks", nargs="+", choices=known, default=known, metavar="ATTACK",
                         help=f"of {', '.join(known)}; default: all")  # fmt: skip
     parser.add_argument("--workers", type=_positive, default=1, help="the proxy's")
-    parser.add_argument(
-        "--pin",
-        action="store_true",
-        help="the proxy on one CPU, all else on another, as make bench has it",
-    )
     parser.add_argument("--config", type=Path, help="YAML to add to the proxy's: its limits")
     parser.add_argument("--folder", type=Path, help="where logs stay")
     given = parser.parse_args(arguments)
@@ -61,7 +54,6 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         flood_rate=given.flood_rate,
         attacks=tuple(given.attacks),
         workers=given.workers,
-        pin=given.pin,
         config=given.config,
         folder=given.folder,
     )

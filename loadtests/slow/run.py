@@ -19,7 +19,6 @@ from typing import Any
 import aiohttp
 
 from loadtests.compare.proc import rss_bytes
-from loadtests.compare.stage import Cores, cores_of, pinned
 from loadtests.demo.children import Child, ChildDied, Children
 from loadtests.slow.attacks import SLOW, TEST_TOOL, command, parse_report
 from loadtests.slow.backend import backend_command
@@ -88,9 +87,6 @@ class Stage:
         self._folder = folder
         self._children = children
         self._session = session
-        self._cores = cores_of(os.sched_getaffinity(0)) if options.pin else Cores(None, None)
-        if self._cores.load is not None:
-            os.sched_setaffinity(0, {self._cores.load})
         self._port, self._admin, self._backend = free_port(), free_port(), free_port()
         self._proxy: Child
 
@@ -203,8 +199,6 @@ class Stage:
 
     async def _child(self, name: str, module: str, *arguments: str, lasting: bool = False) -> Child:
         command_line = [sys.executable, "-m", module, *arguments]
-        if module == "proxy":
-            command_line = pinned(command_line, self._cores.proxy)
         return await self._children.start(name, command_line, environment(), lasting=lasting)
 
 
