@@ -17,7 +17,7 @@ from tests.support.running import Running, config_for, eventually, run
 from tests.support.tunnels import SWITCHED, upgrade
 from tests.support.wire import Memory, Wire
 
-MANY = 8 * MOST
+MANY = 2 * MOST
 
 
 class Clock:
