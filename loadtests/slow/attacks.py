@@ -15,6 +15,9 @@ INTERVAL_S = 5
 BLOB_BYTES = 300_000
 """What the slow reader asks for: more than the kernel takes off the proxy's hands."""
 TEST_TOOL = "slowhttptest"
+LAST = ("nice", "-n", "19")
+"""Attackers have machines of their own. Here the tool, which looks through all its connections all
+the time, would keep a processor from the proxy, and be measured with it."""
 
 
 def command(
@@ -26,7 +29,7 @@ def command(
         url: of the proxy, without a path.
         out: where it writes its report, without the ending ``.csv``.
     """
-    base = [TEST_TOOL, SLOW[attack], "-c", str(connections), "-r", str(rate), "-l",
+    base = [*LAST, TEST_TOOL, SLOW[attack], "-c", str(connections), "-r", str(rate), "-l",
             str(round(seconds)), "-p", "5", "-g", "-o", out, "-v", "1"]  # fmt: skip
     if attack == "heads":
         return [*base, "-i", str(INTERVAL_S), "-x", "24", "-t", "GET", "-u", f"{url}/api/items"]

@@ -151,13 +151,15 @@ class ChunkedFramer:
         match = grammar.TRAILER.fullmatch(line)
         if match is None:
             raise BadChunk("A trailer is not a valid field.")
-        name = match[1].lower().replace(b"_", b"-")
+        name = match[1].lower()
         if name in _FRAMING:
             raise BadChunk("A trailer holds a field that may not stand there.")
+        name = name.replace(b"_", b"-")
         self._trailer_bytes += len(line)
         if self._trailer_bytes > MAX_TRAILER_BYTES:
             raise BadChunk("There are too many trailers.")
-        if name not in _DROPPED and not name.startswith(_DROPPED_PREFIXES):
+        # A framing field spelled with `_` is none, but some take it for one.
+        if name not in _DROPPED and name not in _FRAMING and not name.startswith(_DROPPED_PREFIXES):
             self.trailers += line + b"\r\n"
         return after
 

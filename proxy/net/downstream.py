@@ -36,6 +36,8 @@ TURN_REQUESTS: Final = 32
 """Pipelined requests that are served before other connections have their turn."""
 MANY: Final = 256
 """Connections beyond which little is held for each further one."""
+WAIT_BYTES: Final = 4_096
+"""A larger piece never waits for its turn: it would cost memory, and there can be few at once."""
 SHED_AT_ONCE: Final = 256
 """Connections beyond the limit that are told why; the rest of a flood is closed without a word."""
 
@@ -53,8 +55,8 @@ class DownstreamConnection:
 
     __slots__ = (
         "_asked", "_at", "_behind", "_deadline", "_dropped", "_exchange", "_framer", "_full",
-        "_lingering", "_pace", "_part", "_peer", "_plane", "_reading", "_rest", "_turning", "hop",
-        "idle_since", "keep_alive", "send", "trailers", "transport",
+        "_lingering", "_pace", "_part", "_peer", "_plane", "_queued", "_reading", "_rest",
+        "_turning", "_waits", "hop", "idle_since", "keep_alive", "send", "trailers", "transport",
     )  # fmt: skip
 
     def __init__(self, plane: Plane) -> None:
@@ -74,6 +76,8 @@ class DownstreamConnection:
         self._lingering = False
         self._turning = False
         self._dropped = False
+        self._queued = False
+        self._waits = False
         self.send: Callable[[bytes], None]
         self.hop: Hop
         self.keep_alive = True
@@ -102,6 +106,8 @@ class DownstreamConnection:
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a head, of a body, or of the next request."""
+        if not self._asked and self._must_wait(data):
+            return
         if self._framer is not None:
             self._body(data)
         elif self._exchange is not None:
@@ -116,6 +122,8 @@ class DownstreamConnection:
 
     def eof_received(self) -> bool:
         """The client sends no more; a request that is whole is still answered."""
+        if self._waits:
+            self._go_on()
         if self._exchange is not None and self._framer is None:
             self.keep_alive = False
             return True
@@ -149,6 +157,14 @@ class DownstreamConnection:
         elif not self._lingering and not self.transport.is_closing():
             self._expect_request()
             self._next()
+
+    # From the plane's turns.
+
+    def on_turn(self) -> None:
+        """Look at what came when others had to go first, if it still waits."""
+        self._queued = False
+        if self._waits:
+            self._go_on()
 
     # From the exchange.
 
@@ -255,6 +271,47 @@ class DownstreamConnection:
 
     # Within.
 
+    def _must_wait(self, data: bytes) -> bool:
+        """Leave ``data`` for a later turn if whoever was answered before is to go first.
+
+        That is the first bytes of a connection, or a piece of a body: nothing else waits for the
+        same bytes, and no time limit starts anew with them.
+        """
+        if self._waits:  # read all the same: it is no earlier than what waits
+            self._go_on()
+            return False
+        if self._framer is None and (self._exchange is not None or self._part or self._lingering):
+            return False
+        plane = self._plane
+        load = plane.load
+        # Half of what may be held is left to those that were answered.
+        if len(data) > WAIT_BYTES or load.held_bytes + len(data) > load.most_held_bytes // 2:
+            return False
+        body = self._framer is not None
+        if plane.turns.take(body=body):
+            return False
+        self._hold(data)
+        self._waits = True
+        self._pause()
+        if not self._queued:
+            self._queued = True
+            plane.turns.wait(self, body=body)
+        return True
+
+    def _go_on(self) -> None:
+        """Take up what waits."""
+        data = self._part
+        self._hold(b"")
+        if self.transport.is_closing():
+            return
+        if self._framer is None:
+            self._resume()
+            self._turn(data)
+        else:
+            if self._pace is None or not self._pace.is_paused:  # else the endpoint is not ready
+                self._resume()
+            self._body(data)
+
     def _next(self) -> None:
         """Turn to what waited behind the exchange that is over."""
         if self.transport.is_closing():
@@ -325,6 +382,7 @@ class DownstreamConnection:
         load.held_bytes += len(data) - len(self._part)
         self._part = data
         self._at = at
+        self._waits = False
         if load.held_bytes > load.most_held_bytes and data:
             self._shed_held()
 
@@ -547,14 +605,16 @@ class DownstreamConnection:
             self.transport.pause_reading()
 
     def _resume(self) -> None:
-        if not self._reading:
+        if not self._reading and not self._waits:
             self._reading = True
             self.transport.resume_reading()
 
     def _timed_out(self) -> None:
         """No byte came, or none could be sent, for too long."""
         late = BadRequest(408, "The request did not come in time.")
-        if self._lingering:
+        if self._waits:  # it did come; it was the proxy that had no time
+            self._go_on()
+        elif self._lingering:
             if unsent_bytes(self.transport) and self._reads_on():
                 self._expect_read()
             else:

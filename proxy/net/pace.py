@@ -32,6 +32,11 @@ class Pace:
         left = self._gap_s + self._body_bytes / self._least - (now - self._since)
         return min(self._gap_s, max(left, 0.0))
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether the client is not read from."""
+        return self._paused_at >= 0
+
     def pause(self, now: float) -> None:
         """The client is not read from."""
         if self._paused_at < 0:

@@ -27,6 +27,7 @@ from proxy.net.downstream import DownstreamConnection
 from proxy.net.load import Load
 from proxy.net.pool import EndpointPool
 from proxy.net.runtime import Idents, Runtime, VersionRuntime
+from proxy.net.turns import Turns
 
 if TYPE_CHECKING:
     from proxy.model.config import Config
@@ -79,6 +80,7 @@ class Plane:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.timers = Timers(self.loop)
+        self.turns = Turns(self.loop)
         self.connections: set[DownstreamConnection] = set()
         self.tunnels: set[Tunnel] = set()
         self.draining = False

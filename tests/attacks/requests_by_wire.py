@@ -9,8 +9,11 @@ from tests.attacks.judge import Outcome, answer_to
 from tests.support.oracle import Reading, read_requests
 from tests.support.wire import Memory, Wire
 
-_IDENT = re.compile(rb"[0-9a-f]{16}-[0-9a-f]+")
-"""The ids that the proxy makes; without them the same stream leads to the same bytes each time."""
+_IDENT = re.compile(
+    rb"(?:(?<=\r\nX-Request-Id: )|(?<=,\"request_id\":\"))[0-9a-f]{16}-[0-9a-f]+(?=\r|\")"
+)
+"""The ids that the proxy makes, where they stand; without them the same stream leads to the same
+bytes each time."""
 
 
 def mask(data: bytes) -> bytes:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.attacks.mutations import REQUEST_SEEDS, RESPONSE_SEEDS, cut, mutate
 from tests.attacks.target import disagree_on_requests, disagree_on_response
-from tests.support.running import Running, config_for, run
+from tests.support.running import LONG_S, Running, config_for, run
 
 NOWHERE = config_for("http://127.0.0.1:1")
 EXAMPLES = 1_500
@@ -30,7 +30,7 @@ def test_requests_mean_the_same_to_both() -> None:
 
             differ()
 
-    run(test)
+    run(test, LONG_S)
 
 
 def test_responses_mean_the_same_to_both() -> None:
@@ -47,4 +47,4 @@ def test_responses_mean_the_same_to_both() -> None:
 
             differ()
 
-    run(test)
+    run(test, LONG_S)

@@ -9,7 +9,7 @@ from tests.attacks.requests_by_wire import WireClient
 from tests.attacks.vector import RequestVector, batches
 from tests.attacks.vectors_requests import VECTORS
 from tests.support.oracle import read_requests
-from tests.support.running import Running, config_for, run
+from tests.support.running import LONG_S, Running, config_for, run
 
 NOWHERE = config_for("http://127.0.0.1:1")
 GROUPS = batches(VECTORS)
@@ -33,7 +33,7 @@ def _by_socket(group: list[RequestVector], *, ahead: int, piecewise: bool) -> li
                     found.append((vector.name, complaint))
         return found
 
-    return run(test)
+    return run(test, LONG_S)
 
 
 @each_group
@@ -66,7 +66,7 @@ def test_in_two_pieces_at_every_offset(group: list[RequestVector]) -> None:
                             found.append((vector.name, at, complaint))
         return found
 
-    assert run(test) == []
+    assert run(test, LONG_S) == []
 
 
 def _ways(raw: bytes) -> list[tuple[object, int, list[bytes]]]:

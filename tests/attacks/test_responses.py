@@ -15,7 +15,7 @@ from tests.attacks.vector import ResponseVector, batches
 from tests.attacks.vectors_responses import VECTORS
 from tests.support.raw_backend import RawBackend, Visit
 from tests.support.raw_client import RawClient, get
-from tests.support.running import Running, config_for, eventually, run
+from tests.support.running import LONG_S, Running, config_for, eventually, run
 
 NOWHERE = config_for("http://127.0.0.1:1")
 GROUPS = batches(VECTORS)
@@ -59,7 +59,7 @@ def test_in_any_pieces(group: list[ResponseVector]) -> None:
                         found.append((vector.name, at, complaint))
         return found
 
-    assert run(test) == []
+    assert run(test, LONG_S) == []
 
 
 @each_group
@@ -89,7 +89,7 @@ def _by_socket(
                     found.append((vector.name, complaint))
         return found
 
-    return run(test)
+    return run(test, LONG_S)
 
 
 class _Endpoint:

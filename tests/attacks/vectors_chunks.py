@@ -91,6 +91,7 @@ _TRAILERS_DROPPED = (
     b"Upgrade: evil", b"TE: evil", b"Trailer: evil", b"Cache-Control: evil", b"Content_Type: evil",
     b"Keep-Alive: evil", b"Max-Forwards: 0evil", b"Content-Encoding: evil",
     b"Content-Range: evil", b"Set-Cookie: evil", b"Proxy-Authorization: evil",
+    b"Transfer_Encoding: evil", b"Content_Length: 7evil",
 )  # fmt: skip
 
 

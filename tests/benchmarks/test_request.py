@@ -17,6 +17,7 @@ from proxy.net.plane import Plane
 from proxy.net.upstream import UpstreamConnection
 from proxy.telemetry.metrics import Registry
 from tests.support.running import run
+from tests.support.wire import never_wait
 
 PEER = ("203.0.113.9", 40_000)
 FIELDS = (
@@ -104,6 +105,7 @@ class Road:
         registry = Registry()
         self.plane = Plane(registry.version, registry.unrouted, None)
         self.plane.install(config, Snapshot(revision=1, traffic=traffic_of(config)))
+        never_wait(self.plane)
         pool = self.plane._pools["http://127.0.0.1:1"]
         self.asked = Memory()
         self.upstream = UpstreamConnection(pool)

@@ -114,7 +114,7 @@ def test_broken_framing_is_refused_whole_or_byte_by_byte(wire: bytes) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["Host", "content-length", "Transfer-Encoding", "Content_Length", "transfer_encoding", "HOST"],
+    ["Host", "content-length", "Transfer-Encoding", "CONTENT-LENGTH", "HOST"],
 )
 def test_framing_and_routing_fields_in_trailers_are_refused(name: str) -> None:
     with pytest.raises(BadChunk):
@@ -126,7 +126,7 @@ def test_framing_and_routing_fields_in_trailers_are_refused(name: str) -> None:
     ["Authorization", "Cookie", "Set-Cookie", "Connection", "TE", "Trailer", "Upgrade", "Expect",
      "Content-Type", "Content-Encoding", "Content-Range", "X-Request-Id", "X_Request_Id",
      "X-Forwarded-For", "x_forwarded_proto", "X-Splitway-Decision", "Keep-Alive", "Forwarded",
-     "X-Real-IP"],
+     "X-Real-IP", "Content_Length", "transfer_encoding"],
 )  # fmt: skip
 def test_other_fields_that_may_not_stand_in_trailers_are_dropped(name: str) -> None:
     framer = ChunkedFramer()

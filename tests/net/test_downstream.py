@@ -15,6 +15,7 @@ from proxy.net.plane import Plane
 from tests.support.raw_backend import OK, RawBackend, Visit, replying, said
 from tests.support.raw_client import RawClient, get, post
 from tests.support.running import Running, config_for, eventually, run
+from tests.support.wire import never_wait
 
 NOWHERE = config_for("http://127.0.0.1:1", path="/never")
 """No request of these tests reaches its endpoint."""
@@ -59,6 +60,7 @@ class Wire(asyncio.Transport):
 
 def statuses(plane: Plane, pieces: list[bytes]) -> list[int]:
     """What one connection answers to ``pieces``."""
+    never_wait(plane)
     wire = Wire()
     connection = DownstreamConnection(plane)
     connection.connection_made(wire)

@@ -53,6 +53,11 @@ class Visit(RawReader):
         self._writer.write(data)
         await self._writer.drain()
 
+    async def abort(self) -> None:
+        """Close at once, unless it is closed."""
+        self._writer.transport.abort()
+        await self._writer.wait_closed()
+
     def reset(self) -> None:
         """Close with RST."""
         sock = self._writer.get_extra_info("socket")
@@ -111,6 +116,8 @@ class RawBackend:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A task that had not begun has closed nothing.
+        await asyncio.gather(*[visit.abort() for visit in self.visits], return_exceptions=True)
         assert self.errors == []
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ The protocols are the product's own, in a real plane; only the transports are no
 """
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from proxy.net.downstream import DownstreamConnection
 from proxy.net.plane import Plane
 from proxy.net.pool import EndpointPool
+from proxy.net.turns import Turns
 from proxy.net.upstream import UpstreamConnection
 
 
@@ -79,6 +81,11 @@ class Wire(asyncio.Transport):
         return False
 
 
+def never_wait(plane: Plane) -> None:
+    """Let no new connection wait for its turn: all of a test without sockets is one turn."""
+    plane.turns = Turns(plane.loop, most=sys.maxsize)
+
+
 class Memory:
     """A plane with one endpoint, whose connections are wires.
 
@@ -88,6 +95,7 @@ class Memory:
     """
 
     def __init__(self, plane: Plane, reply: Callable[["Memory", Wire], bool]) -> None:
+        never_wait(plane)
         (self._pool,) = plane._pools.values()
         self._plane = plane
         self._reply = reply

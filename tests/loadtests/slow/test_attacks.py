@@ -19,7 +19,7 @@ Seconds,Closed,Pending,Connected,Service Available
 @pytest.mark.parametrize("attack", SLOW)
 def test_commands(attack: str) -> None:
     built = command(attack, "http://127.0.0.1:1", connections=9, rate=3, seconds=7.2, out="/x/y")
-    assert built[:2] == ["slowhttptest", SLOW[attack]]
+    assert built[:5] == ["nice", "-n", "19", "slowhttptest", SLOW[attack]]
     for option, value in (("-c", "9"), ("-r", "3"), ("-l", "7"), ("-o", "/x/y")):
         assert built[built.index(option) + 1] == value
     assert built[built.index("-u") + 1].startswith("http://127.0.0.1:1/")
