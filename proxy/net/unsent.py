@@ -58,11 +58,11 @@ def send_corked(transport: asyncio.WriteTransport, data: bytes) -> bytes:
         What was not taken; all of it where this cannot be done.
     """
     known = transport.get_extra_info("socket")
-    if known is None:
+    if known is None or (number := known.fileno()) < 0:  # closed meanwhile
         return data
     # The C type alone: the event loop's own view of the socket cannot send. The family does not
     # matter to sending.
-    sock = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM, 0, known.fileno())
+    sock = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM, 0, number)
     try:
         return data[sock.send(data, socket.MSG_MORE) :]
     except OSError:  # full, or closed: the transport will find out

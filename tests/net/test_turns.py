@@ -390,12 +390,13 @@ def test_a_drain_serves_what_waits() -> None:
 
 def test_a_plane_that_is_closed_forgets_what_waits() -> None:
     async def test(running: Running, _: RawBackend) -> None:
-        clients = await at_once(running, get("/"))
-        await eventually(lambda: waiting(running.plane) > 0)
-        await running.plane.close()
-        await eventually(lambda: not running.plane.connections)
-        for client in clients:
-            await client.__aexit__()
+        async with RawClient(running.where), RawClient(running.where):
+            await eventually(lambda: len(running.plane.connections) == 2)
+            for connection in running.plane.connections:
+                connection.data_received(get("/"))
+            assert waiting(running.plane) == 2
+            await running.plane.close()
+            await eventually(lambda: not running.plane.connections)
 
     crowded(replying(OK), test)
 

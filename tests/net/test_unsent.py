@@ -68,6 +68,8 @@ def test_what_the_kernel_does_not_take_is_given_back() -> None:
                 data = left
             assert 0 < len(left) < 20_000_000
             transport.abort()
+            sock = transport.get_extra_info("socket")
+            await eventually(lambda: sock.fileno() == -1)
             assert send_corked(transport, b"late") == b"late"
 
     run(test)
