@@ -201,6 +201,8 @@ def _unwrap(kind: Any) -> tuple[Any, tuple[Meta, ...]]:
 def _blank(kind: Any) -> Any:
     """What stands for a wrong value; whatever a check says about it is an echo."""
     base, _ = _unwrap(kind)
+    if get_origin(base) in (Union, UnionType):
+        return None if type(None) in get_args(base) else _blank(get_args(base)[0])
     if _is_struct(base):
         return base(**{field.name: _blank(field.type) for field in _fields(base) if field.required})
     if get_origin(base) is Literal:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MOST: Final = 64
 """Pieces that are taken in one turn as they come: 2 to 5 ms; to wait costs something, too."""
-TURN_S: Final = 0.001
+TURN_S: Final = 0.0002
 """What those that wait have of each turn."""
 PART: Final = 0.125
 """Of what all else took, if that is more: reading thousands of pieces is part of it, and must not

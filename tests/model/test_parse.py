@@ -367,6 +367,21 @@ def test_variables_do_not_expand_in_keys() -> None:
     assert found[0][0] == "${A}"
 
 
+@pytest.mark.parametrize(
+    ("old", "field", "line"),
+    [
+        ('{url: "http://127.0.0.1:9800", token_file: /run/secrets/splitway}', "control", 12),
+        ("{prefix: /}", "routes[0].match.path", 11),
+        ("{path: {prefix: /}}", "routes[0].match", 11),
+        ("[{header: X-User-Id}, {cookie: session}, client_ip]", "services.shop.sticky.key", 9),
+        ("{header: X-User-Id}", "services.shop.sticky.key[0]", 9),
+    ],
+)
+def test_a_text_that_no_setting_may_be(old: str, field: str, line: int) -> None:
+    said = "control characters and line breaks are not allowed: '\\x1f'"
+    assert problems_of(EXAMPLE.replace(old, '"\\x1f"')) == [(field, line, said)]
+
+
 def test_an_end_to_listing() -> None:
     found = problems_of("x: 1\n" + "".join(f"x{n}: 1\n" for n in range(5000)))
     assert len(found) == 1001
