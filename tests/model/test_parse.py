@@ -370,11 +370,11 @@ def test_variables_do_not_expand_in_keys() -> None:
 @pytest.mark.parametrize(
     ("old", "field", "line"),
     [
-        ('{url: "http://127.0.0.1:9800", token_file: /run/secrets/splitway}', "control", 12),
-        ("{prefix: /}", "routes[0].match.path", 11),
-        ("{path: {prefix: /}}", "routes[0].match", 11),
-        ("[{header: X-User-Id}, {cookie: session}, client_ip]", "services.shop.sticky.key", 9),
-        ("{header: X-User-Id}", "services.shop.sticky.key[0]", 9),
+        ('{url: "http://127.0.0.1:9800", token_file: /run/secrets/splitway}', "control", 13),
+        ("{prefix: /}", "routes[0].match.path", 12),
+        ("{path: {prefix: /}}", "routes[0].match", 12),
+        ("[{header: X-User-Id}, {cookie: session}, client_ip]", "services.shop.sticky.key", 10),
+        ("{header: X-User-Id}", "services.shop.sticky.key[0]", 10),
     ],
 )
 def test_a_text_that_no_setting_may_be(old: str, field: str, line: int) -> None:
