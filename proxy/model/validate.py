@@ -17,7 +17,7 @@ from proxy.model.address import (
 from proxy.model.config import Config, KeyFrom, Match, PathMatch, Service, Traffic
 from proxy.model.errors import Problem
 from proxy.model.report import field_of, item_of
-from proxy.model.wording import did_you_mean, listed, shown
+from proxy.model.wording import did_you_mean, has_control, listed, shown
 
 MAX_WEIGHT = 1_000_000
 EXACTLY_ONE: tuple[type[msgspec.Struct], ...] = (KeyFrom, PathMatch)
@@ -52,7 +52,8 @@ def check_weights(
 
 def check_traffic(traffic: Traffic) -> list[Problem]:
     """Everything wrong between the fields of services and routes."""
-    problems: list[Problem] = []
+    # A file's texts were looked at when they were read; a snapshot's were not.
+    problems = list(_check_characters(traffic, ""))
     for name, service in traffic.services.items():
         problems += _check_service(name, service)
     for index, route in enumerate(traffic.routes):
@@ -63,6 +64,24 @@ def check_traffic(traffic: Traffic) -> list[Problem]:
             problems.append(Problem(field_of(path, "service"), said))
         problems += _check_match(route.match, field_of(path, "match"))
     return problems
+
+
+def _check_characters(value: object, path: str) -> Iterator[Problem]:
+    """No text may end a header line, or begin another."""
+    if isinstance(value, str):
+        if has_control(value):
+            yield Problem(path, f"control characters are not allowed, got {shown(value)}")
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from _check_characters(getattr(value, name), field_of(path, name))
+    elif isinstance(value, Mapping):
+        for key, entry in value.items():
+            where = field_of(path, key)
+            yield from _check_characters(key, where)
+            yield from _check_characters(entry, where)
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from _check_characters(item, item_of(path, index))
 
 
 def check_config(config: Config) -> list[Problem]:

@@ -522,7 +522,8 @@ class DownstreamConnection:
 
     def _no_route(self, head: RequestHead, payload: bytes, *, done: bool) -> None:
         ident = self._plane.runtime.unrouted(self, head, len(payload))
-        self.keep_alive = self.keep_alive and done
+        # What comes behind an Upgrade may be meant for the other protocol.
+        self.keep_alive = self.keep_alive and done and not head.upgrade
         self._framer = None
         self.send(
             problem_response(

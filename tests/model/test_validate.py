@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from proxy.model import config as c
@@ -56,6 +57,20 @@ def test_traffic_without_a_text_has_no_lines() -> None:
         ("services.shop.versions.v1.endpoints[1]", 0),
         ("services.shop.weights.v2", 0),
         ("routes[1].service", 0),
+    ]
+
+
+def test_no_text_of_a_snapshot_ends_a_line() -> None:
+    """Patterns alone let a newline through at the end of a name."""
+    named = msgspec.convert({"generated": {"cookie": "id\n"}}, c.KeyFrom)
+    service = c.Service({"v1": c.Version(("http://a:1",))}, sticky=c.Sticky((named,)), salt="a\rb")
+    match = c.Match(path=c.PathMatch(exact="/a\r\nX: y"))
+    traffic = c.Traffic({"shop": service}, (c.Route("shop", match),))
+    said = "control characters are not allowed, got "
+    assert [problem for problem in check_traffic(traffic) if problem.message.startswith(said)] == [
+        Problem("services.shop.sticky.key[0].generated.cookie", said + r"'id\n'"),
+        Problem("services.shop.salt", said + r"'a\rb'"),
+        Problem("routes[0].match.path.exact", said + r"'/a\r\nX: y'"),
     ]
 
 

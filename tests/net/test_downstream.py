@@ -93,6 +93,7 @@ STREAMS = [
     (b"BREW / HTTP/1.1\r\nHost: a\r\n\r\n", [501]),
     (get("/", "Content-Length: 3", "Transfer-Encoding: chunked") + b"0\r\n\r\n", [400]),
     (get("/", "Upgrade: h2c", "Connection: upgrade, http2-settings", "HTTP2-Settings: x"), [404]),
+    (get("/", "Upgrade: echo", "Connection: upgrade") + get(), [404]),
     (b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\nGET /evil HTTP/1.1\r\nHost: a\r\n\r\n", [501]),
 ]  # fmt: skip
 
