@@ -22,6 +22,7 @@ from proxy.net.backlog import Backlog
 from proxy.net.deadline import Deadline
 from proxy.net.exchange import Exchange
 from proxy.net.load import RETRY_AFTER_S
+from proxy.net.outbox import MOST_BYTES
 from proxy.net.pace import Pace
 from proxy.net.tunnel import Tunnel
 from proxy.net.unsent import hold_little, send_corked, unsent_bytes
@@ -48,15 +49,15 @@ class DownstreamConnection:
     Attributes:
         hop: what each of its requests is told of the client.
         keep_alive: it stays open after the exchange in hand.
-        send: passes bytes of the response on (the transport's own method, to save a call).
         trailers: behind the body of the request in hand.
         idle_since: loop time; 0 while a request is being served.
     """
 
     __slots__ = (
-        "_asked", "_at", "_behind", "_deadline", "_dropped", "_exchange", "_framer", "_full",
-        "_lingering", "_pace", "_part", "_peer", "_plane", "_queued", "_reading", "_rest",
-        "_turning", "_waits", "hop", "idle_since", "keep_alive", "send", "trailers", "transport",
+        "_asked", "_at", "_behind", "_deadline", "_dropped", "_ending", "_exchange", "_framer",
+        "_full", "_lingering", "_pace", "_part", "_peer", "_plane", "_queued", "_reading",
+        "_rest", "_turning", "_unsent", "_waits", "hop", "idle_since", "keep_alive", "trailers",
+        "transport",
     )  # fmt: skip
 
     def __init__(self, plane: Plane) -> None:
@@ -78,7 +79,8 @@ class DownstreamConnection:
         self._dropped = False
         self._queued = False
         self._waits = False
-        self.send: Callable[[bytes], None]
+        self._unsent = b""
+        self._ending = False
         self.hop: Hop
         self.keep_alive = True
         self.trailers = b""
@@ -90,7 +92,6 @@ class DownstreamConnection:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accepted."""
         self.transport = cast("asyncio.Transport", transport)
-        self.send = self.transport.write
         plane = self._plane
         plane.connections.add(self)
         peer = transport.get_extra_info("peername")
@@ -122,6 +123,7 @@ class DownstreamConnection:
 
     def eof_received(self) -> bool:
         """The client sends no more; a request that is whole is still answered."""
+        self.flush()
         if self._waits:
             self._go_on()
         if self._exchange is not None and self._framer is None:
@@ -189,12 +191,36 @@ class DownstreamConnection:
                 self._deadline.set(left_s)
             self._resume()
 
-    def send_last(self, data: bytes) -> None:
-        """The rest of the last response: it leaves in one segment with the connection's end."""
+    def send(self, data: bytes) -> None:
+        """Pass bytes of a response on."""
+        if self._unsent:
+            self.flush()
+        self.transport.write(data)
+
+    def send_whole(self, response: bytes) -> None:
+        """Pass on a response behind whose end nothing follows, at the end of this turn if it pays.
+
+        A last one leaves in one segment with the connection's end.
+        """
+        if self._unsent or self._full or len(response) > MOST_BYTES:
+            self.send(response)
+        else:
+            self._unsent = response
+            self._plane.outbox.add(self)
+
+    def flush(self) -> None:
+        """Send what waits for the end of the turn."""
+        data, self._unsent = self._unsent, b""
         transport = self.transport
-        if transport.get_write_buffer_size() == 0:
-            data = send_corked(transport, data)
-        if data:
+        if not data or transport.is_closing():
+            return
+        if self._ending:
+            if transport.get_write_buffer_size() == 0:
+                data = send_corked(transport, data)
+            if data:
+                transport.write(data)
+            self._end()
+        else:
             transport.write(data)
 
     def answer(self, status: int, detail: str, ident: bytes, *, request_done: bool) -> None:
@@ -290,6 +316,7 @@ class DownstreamConnection:
         body = self._framer is not None
         if plane.turns.take(body=body):
             return False
+        plane.outbox.flush()  # reading all this takes longer than waiting is worth
         self._hold(data)
         self._waits = True
         self._pause()
@@ -587,12 +614,19 @@ class DownstreamConnection:
         if self._framer is not None or self._part or self._dropped:
             self._framer = None
             self._linger()
+        elif self._unsent:
+            self._ending = True
+            self._pause()
         else:
-            if self.transport.get_write_buffer_size():
-                self._expect_read()
-            self.transport.close()
+            self._end()
+
+    def _end(self) -> None:
+        if self.transport.get_write_buffer_size():
+            self._expect_read()
+        self.transport.close()
 
     def _linger(self) -> None:
+        self.flush()
         self._lingering = True
         self._hold(b"")
         self._resume()
@@ -612,6 +646,7 @@ class DownstreamConnection:
 
     def _timed_out(self) -> None:
         """No byte came, or none could be sent, for too long."""
+        self.flush()
         late = BadRequest(408, "The request did not come in time.")
         if self._waits:  # it did come; it was the proxy that had no time
             self._go_on()

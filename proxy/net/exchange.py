@@ -265,10 +265,7 @@ class Exchange:
             return
         if chunked:
             data += encode_last_chunk(trailers)
-        if keep_alive:
-            downstream.send(data)
-        else:
-            downstream.send_last(data)
+        downstream.send_whole(data)
         self._complete()
 
     def on_body(self, payload: bytes, *, done: bool, trailers: bytes) -> None:
@@ -329,10 +326,12 @@ class Exchange:
         pool = connection.pool
         self.endpoint = pool.name
         connection.begin(self)
-        connection.send(
-            upstream_head(self._head, self._downstream.hop, pool.authority, self.ident)
-            + self._pending
-        )
+        data = upstream_head(self._head, self._downstream.hop, pool.authority, self.ident)
+        data += self._pending
+        if self._request_done:
+            connection.send_whole(data)
+        else:
+            connection.send(data)
         self._whole = self._request_done and connection.served > 1 and self.method in _IDEMPOTENT
         if not self._whole:
             self._pending = b""

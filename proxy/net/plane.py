@@ -22,9 +22,11 @@ from proxy.core.slot import SLOTS
 from proxy.http1.forward import Hop
 from proxy.model.address import parse_endpoint
 from proxy.model.config import Downstream, Limits
+from proxy.net.acceptor import Acceptor
 from proxy.net.deadline import Timers
 from proxy.net.downstream import DownstreamConnection
 from proxy.net.load import Load
+from proxy.net.outbox import Outbox
 from proxy.net.pool import EndpointPool
 from proxy.net.runtime import Idents, Runtime, VersionRuntime
 from proxy.net.turns import Turns
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from proxy.net.runtime import RequestLog
     from proxy.net.tunnel import Tunnel
 
-BACKLOG = 4096
 SWEEP_S = 0.5
 """How often idle connections to endpoints are looked through."""
 DRAIN_IDLE_S = 1.0
@@ -81,6 +82,7 @@ class Plane:
         self.loop = asyncio.get_running_loop()
         self.timers = Timers(self.loop)
         self.turns = Turns(self.loop)
+        self.outbox = Outbox(self.loop)
         self.connections: set[DownstreamConnection] = set()
         self.tunnels: set[Tunnel] = set()
         self.draining = False
@@ -94,7 +96,7 @@ class Plane:
         self._nobody = nobody
         self._log = log
         self._pools: dict[str, EndpointPool] = {}
-        self._servers: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._idents = Idents(os.urandom(8).hex().encode())
         self._trusted = TrustedProxies(())
@@ -155,11 +157,9 @@ class Plane:
         for sock in sockets:
             # They have what a protocol has, but not its class (ADR 9).
             make = cast("Callable[[], asyncio.Protocol]", partial(DownstreamConnection, self))
-            if sock.family == socket.AF_UNIX:
-                server = await self.loop.create_unix_server(make, sock=sock, backlog=BACKLOG)
-            else:
-                server = await self.loop.create_server(make, sock=sock, backlog=BACKLOG)
-            self._servers.append(server)
+            acceptor = Acceptor(make, sock)
+            self._acceptors.append(acceptor)
+            await acceptor.open()
 
     async def drain(self, deadline_s: float) -> bool:
         """Stop accepting, finish what is in hand, close.
@@ -171,8 +171,8 @@ class Plane:
             Whether everything was finished within ``deadline_s``; what was not is cut.
         """
         self.draining = True
-        for server in self._servers:
-            server.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         for connection in self.connections:
             connection.announce_close()
         start = self.loop.time()
@@ -193,8 +193,8 @@ class Plane:
     async def close(self) -> None:
         """Cut everything."""
         self._sweep.cancel()
-        for server in self._servers:
-            server.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         for tunnel in list(self.tunnels):
             tunnel.abort()
         for connection in list(self.connections):
@@ -242,7 +242,8 @@ class Plane:
             LOG.error("a request failed inside the proxy", exc_info=error)
 
     def _pool(self, name: str) -> EndpointPool:
-        return self._pools.get(name) or EndpointPool(parse_endpoint(name), name, self.timers)
+        pool = self._pools.get(name)
+        return pool or EndpointPool(parse_endpoint(name), name, self.timers, self.outbox)
 
     def _sweep_pools(self) -> None:
         for pool in self._pools.values():

@@ -10,6 +10,7 @@ from typing import cast
 
 from proxy.model.address import Address
 from proxy.net.deadline import Timers
+from proxy.net.outbox import Outbox
 from proxy.net.upstream import UpstreamConnection
 
 
@@ -19,11 +20,12 @@ class EndpointPool:
     Args:
         address: where the endpoint listens.
         timers: where the connections' deadlines wait.
+        outbox: where their requests wait for the end of a turn.
     """
 
-    __slots__ = ("_idle", "address", "authority", "closed", "name", "open", "timers")
+    __slots__ = ("_idle", "address", "authority", "closed", "name", "open", "outbox", "timers")
 
-    def __init__(self, address: Address, name: str, timers: Timers) -> None:
+    def __init__(self, address: Address, name: str, timers: Timers, outbox: Outbox) -> None:
         self.address = address
         self.authority = address.authority.encode()
         self.name = name
@@ -32,6 +34,7 @@ class EndpointPool:
         # In order of their return: popitem() takes the last, sweep() the first.
         self._idle: dict[UpstreamConnection, None] = {}
         self.timers = timers
+        self.outbox = outbox
 
     def take(self) -> UpstreamConnection | None:
         """An idle connection, the freshest first; None when there is none."""

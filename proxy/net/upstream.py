@@ -15,6 +15,7 @@ from proxy.http1.errors import BadResponse, ProtocolError
 from proxy.http1.grammar import HEAD_END, MAX_HEAD_BYTES
 from proxy.http1.response import Framing, ResponseHead, parse_response
 from proxy.net.deadline import Deadline
+from proxy.net.outbox import MOST_BYTES
 
 if TYPE_CHECKING:
     import asyncio
@@ -42,8 +43,8 @@ class UpstreamConnection:
     """
 
     __slots__ = (
-        "_deadline", "_framer", "_informational", "_part", "_paused", "_reusable", "exchange",
-        "heard", "idle_since", "pool", "send", "served", "transport",
+        "_deadline", "_framer", "_informational", "_part", "_paused", "_reusable", "_unsent",
+        "exchange", "heard", "idle_since", "pool", "send", "served", "transport",
     )  # fmt: skip
 
     def __init__(self, pool: EndpointPool) -> None:
@@ -57,6 +58,7 @@ class UpstreamConnection:
         self._deadline = Deadline(pool.timers, self._timed_out)
         self._framer: Framer | None = None
         self._part = bytearray()
+        self._unsent = b""
         self._informational = 0
         self._reusable = True
         self._paused = False
@@ -69,6 +71,24 @@ class UpstreamConnection:
         self.served += 1
         self.heard = False
         self._informational = 0
+
+    def send_whole(self, request: bytes) -> None:
+        """Pass on a request behind whose end nothing follows, at the end of this turn if it pays.
+
+        On a new connection it goes at once: servers that turn a connection away may answer before
+        they are asked, and are heard.
+        """
+        if self.served > 1 and len(request) <= MOST_BYTES:
+            self._unsent = request
+            self.pool.outbox.add(self)
+        else:
+            self.send(request)
+
+    def flush(self) -> None:
+        """Send what waits for the end of the turn."""
+        request, self._unsent = self._unsent, b""
+        if request and not self.transport.is_closing():
+            self.send(request)
 
     def expect_within(self, delay_s: float) -> None:
         """The endpoint must be heard of before ``delay_s`` are over."""
@@ -122,6 +142,9 @@ class UpstreamConnection:
         if exchange is None:
             self.pool.forget(self)
             self.transport.abort()
+            return
+        if self._unsent:  # no answer to this request: the connection is no good
+            self._fail(Outcome.RESET)
             return
         self.heard = True
         try:

@@ -59,7 +59,7 @@ class Memory(asyncio.Transport):
         return 0
 
     def pause_reading(self) -> None:
-        raise AssertionError("nothing here is too fast for anybody")
+        """Before it is closed: nothing here is too fast for anybody."""
 
     def resume_reading(self) -> None:
         raise AssertionError("nothing was paused")
@@ -149,12 +149,15 @@ def kept_alive(benchmark: BenchmarkFixture, request: bytes, answer: bytes) -> tu
 
     def prepare(road: Road) -> Callable[[], bytes]:
         receive, respond = road.connection.data_received, road.upstream.data_received
+        turn_over = road.plane.outbox.flush
 
         def serve() -> bytes:
             nonlocal asked
             receive(request)
+            turn_over()
             asked = road.asked.taken()
             respond(answer)
+            turn_over()
             return road.client.taken()
 
         return serve
@@ -185,12 +188,15 @@ def test_chunked_response(benchmark: BenchmarkFixture) -> None:
 def test_connection_per_request(benchmark: BenchmarkFixture) -> None:
     def prepare(road: Road) -> Callable[[], bytes]:
         respond = road.upstream.data_received
+        turn_over = road.plane.outbox.flush
 
         def serve() -> bytes:
             client, connection = road.connect()
             connection.data_received(LAST_GET)
+            turn_over()
             road.asked.written.clear()
             respond(ANSWER)
+            turn_over()
             assert client.closing
             connection.connection_lost(None)
             return client.taken()

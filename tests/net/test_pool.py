@@ -6,11 +6,19 @@ import pytest
 
 from proxy.model.address import parse_endpoint
 from proxy.net.deadline import Timers
+from proxy.net.outbox import Outbox
 from proxy.net.pool import EndpointPool
 from proxy.net.upstream import UpstreamConnection
 from tests.support.raw_backend import OK, RawBackend, Visit, replying
 from tests.support.raw_client import RawClient, get
 from tests.support.running import Running, config_for, eventually, run
+
+
+def make_pool(backend: RawBackend) -> EndpointPool:
+    loop = asyncio.get_running_loop()
+    return EndpointPool(
+        parse_endpoint(backend.endpoint), backend.endpoint, Timers(loop), Outbox(loop)
+    )
 
 
 async def silent(visit: Visit) -> None:
@@ -20,8 +28,7 @@ async def silent(visit: Visit) -> None:
 def test_last_in_first_out_and_swept_from_the_other_end() -> None:
     async def test() -> None:
         async with RawBackend(silent) as backend:
-            loop = asyncio.get_running_loop()
-            pool = EndpointPool(parse_endpoint(backend.endpoint), backend.endpoint, Timers(loop))
+            pool = make_pool(backend)
             assert pool.take() is None
             old, young = await pool.connect(), await pool.connect()
             assert pool.open == {old, young}
@@ -53,8 +60,7 @@ def test_a_connection_that_opens_as_it_is_given_up_is_closed(
 
         monkeypatch.setattr(UpstreamConnection, "connection_made", made_too_late)
         async with RawBackend(silent) as backend:
-            loop = asyncio.get_running_loop()
-            pool = EndpointPool(parse_endpoint(backend.endpoint), backend.endpoint, Timers(loop))
+            pool = make_pool(backend)
             connecting = asyncio.ensure_future(pool.connect())
             with pytest.raises(asyncio.CancelledError):
                 await connecting
@@ -66,8 +72,7 @@ def test_a_connection_that_opens_as_it_is_given_up_is_closed(
 def test_closing_lets_idle_ones_go() -> None:
     async def test() -> None:
         async with RawBackend(silent) as backend:
-            loop = asyncio.get_running_loop()
-            pool = EndpointPool(parse_endpoint(backend.endpoint), backend.endpoint, Timers(loop))
+            pool = make_pool(backend)
             pool.give_back(await pool.connect())
             pool.close()
             await eventually(lambda: not pool.open)

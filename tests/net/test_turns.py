@@ -422,6 +422,7 @@ class Room:
         """Bytes of a client, at once."""
         self.memory._stock()
         connection.data_received(data)
+        self.memory.flush()
 
     async def turn(self) -> None:
         """Everything that waits has had its turn."""
@@ -429,6 +430,7 @@ class Room:
         seen: list[Waiter] = []
         self.plane.turns.wait(Waiter(seen), body=True)
         await eventually(lambda: bool(seen))
+        self.memory.flush()
 
     def queued(self, connection: DownstreamConnection) -> int:
         """How often it is in the queues."""

@@ -132,6 +132,7 @@ class Memory:
         if not wire.closed:
             self._stock()
             wire.protocol.data_received(data)
+            self.flush()
 
     def leave(self, wire: Wire, *, reset: bool) -> None:
         """The endpoint closes its connection."""
@@ -144,12 +145,17 @@ class Memory:
         busy = True
         while busy:
             busy = False
+            self.flush()
             for wire in (*self.endpoints, *wires):
                 busy |= wire.settle()
             for wire in list(self.endpoints):
                 if len(wire.out) != self._looked_at[wire]:
                     self._looked_at[wire] = len(wire.out)
                     busy |= self._reply(self, wire)
+
+    def flush(self) -> None:
+        """The end of a turn."""
+        self._plane.outbox.flush()
 
     def clear(self) -> None:
         """Close every connection to the endpoint, and forget them."""
