@@ -110,6 +110,7 @@ class Acceptor:
             while len(self._views) > self._wanted:
                 self._views.pop().close()
         finally:
+            self._wanted = max(1, len(self._views))  # if there are fewer, the next look tries again
             self._task = None
 
     async def _add(self) -> None:

@@ -22,7 +22,7 @@ from proxy.net.backlog import Backlog
 from proxy.net.deadline import Deadline
 from proxy.net.exchange import Exchange
 from proxy.net.load import RETRY_AFTER_S
-from proxy.net.outbox import MOST_BYTES
+from proxy.net.outbox import LARGE_BYTES, MOST_BYTES
 from proxy.net.pace import Pace
 from proxy.net.tunnel import Tunnel
 from proxy.net.unsent import hold_little, send_corked, unsent_bytes
@@ -109,6 +109,8 @@ class DownstreamConnection:
         """Bytes of a head, of a body, or of the next request."""
         if not self._asked and self._must_wait(data):
             return
+        if len(data) >= LARGE_BYTES:
+            self._plane.outbox.flush()
         if self._framer is not None:
             self._body(data)
         elif self._exchange is not None:
@@ -646,7 +648,10 @@ class DownstreamConnection:
 
     def _timed_out(self) -> None:
         """No byte came, or none could be sent, for too long."""
-        self.flush()
+        if self._unsent:  # it could not have read that yet
+            self.flush()
+            self._deadline.set(self._plane.look_s)
+            return
         late = BadRequest(408, "The request did not come in time.")
         if self._waits:  # it did come; it was the proxy that had no time
             self._go_on()

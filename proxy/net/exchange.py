@@ -176,6 +176,12 @@ class Exchange:
 
     # From the endpoint's side.
 
+    def on_request_sent(self) -> None:
+        """What waited for the end of the turn is about to be sent."""
+        if self.method not in _IDEMPOTENT:
+            self._whole = False
+            self._pending = b""
+
     def on_upstream_full(self) -> None:
         """The endpoint is slower than the client."""
         self._downstream.pause_request()
@@ -328,11 +334,11 @@ class Exchange:
         connection.begin(self)
         data = upstream_head(self._head, self._downstream.hop, pool.authority, self.ident)
         data += self._pending
-        if self._request_done:
-            connection.send_whole(data)
-        else:
-            connection.send(data)
         self._whole = self._request_done and connection.served > 1 and self.method in _IDEMPOTENT
+        if not self._request_done:
+            connection.send(data)
+        elif connection.send_whole(data):
+            self._whole = True  # until a byte of it is sent
         if not self._whole:
             self._pending = b""
         if self._request_done or self._head.header(b"expect") is not None:

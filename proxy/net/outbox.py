@@ -20,6 +20,9 @@ MOST: Final = 64
 MOST_BYTES: Final = 32_768
 """A larger message is sent at once: it costs more than waking whom it is for."""
 
+LARGE_BYTES: Final = 16_384
+"""Of a piece that comes: before it is passed on, what waits is sent. Bodies would hold it up."""
+
 
 class Sender(Protocol):
     """Who has something to send.

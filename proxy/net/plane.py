@@ -192,6 +192,7 @@ class Plane:
 
     async def close(self) -> None:
         """Cut everything."""
+        self.outbox.flush()
         self._sweep.cancel()
         for acceptor in self._acceptors:
             acceptor.close()

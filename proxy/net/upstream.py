@@ -15,7 +15,7 @@ from proxy.http1.errors import BadResponse, ProtocolError
 from proxy.http1.grammar import HEAD_END, MAX_HEAD_BYTES
 from proxy.http1.response import Framing, ResponseHead, parse_response
 from proxy.net.deadline import Deadline
-from proxy.net.outbox import MOST_BYTES
+from proxy.net.outbox import LARGE_BYTES, MOST_BYTES
 
 if TYPE_CHECKING:
     import asyncio
@@ -72,22 +72,28 @@ class UpstreamConnection:
         self.heard = False
         self._informational = 0
 
-    def send_whole(self, request: bytes) -> None:
+    def send_whole(self, request: bytes) -> bool:
         """Pass on a request behind whose end nothing follows, at the end of this turn if it pays.
 
         On a new connection it goes at once: servers that turn a connection away may answer before
         they are asked, and are heard.
+
+        Returns:
+            Whether it waits; then the exchange is told when it is sent.
         """
         if self.served > 1 and len(request) <= MOST_BYTES:
             self._unsent = request
             self.pool.outbox.add(self)
-        else:
-            self.send(request)
+            return True
+        self.send(request)
+        return False
 
     def flush(self) -> None:
         """Send what waits for the end of the turn."""
         request, self._unsent = self._unsent, b""
-        if request and not self.transport.is_closing():
+        exchange = self.exchange
+        if request and exchange is not None and not self.transport.is_closing():
+            exchange.on_request_sent()
             self.send(request)
 
     def expect_within(self, delay_s: float) -> None:
@@ -146,6 +152,8 @@ class UpstreamConnection:
         if self._unsent:  # no answer to this request: the connection is no good
             self._fail(Outcome.RESET)
             return
+        if len(data) >= LARGE_BYTES:
+            self.pool.outbox.flush()
         self.heard = True
         try:
             if self._framer is not None:

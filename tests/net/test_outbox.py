@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.net.outbox import MOST, MOST_BYTES, Outbox
+from proxy.net.outbox import LARGE_BYTES, MOST, MOST_BYTES, Outbox
 from tests.support.raw_backend import OK, RawBackend, replying, said
 from tests.support.raw_client import RawClient, get, post
 from tests.support.running import Running, config_for, run
@@ -215,8 +215,11 @@ def test_an_answer_ahead_of_its_request_reaches_nobody() -> None:
     in_turns(test)
 
 
+@pytest.mark.parametrize("request_", [get("/a"), post(b"abc")])
 @pytest.mark.parametrize("cut", [b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"])
-def test_a_connection_lost_before_the_request_was_sent_costs_nothing(cut: bytes) -> None:
+def test_a_connection_lost_before_the_request_was_sent_costs_nothing(
+    cut: bytes, request_: bytes
+) -> None:
     async def test() -> None:
         async with (
             RawBackend(replying(said(b"new"))) as backend,
@@ -228,7 +231,7 @@ def test_a_connection_lost_before_the_request_was_sent_costs_nothing(cut: bytes)
             (stale,) = memory.endpoints
             stale.protocol.served = 1
             (connection,) = running.plane.connections
-            connection.data_received(get("/a"))
+            connection.data_received(request_)
             if cut:
                 stale.protocol.data_received(cut)
             else:
@@ -239,6 +242,55 @@ def test_a_connection_lost_before_the_request_was_sent_costs_nothing(cut: bytes)
             memory.clear()
 
     run(test)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_request_that_was_sent_is_repeated_only_if_it_may_be(method: str) -> None:
+    def test(turn: Turn) -> None:
+        turn.give(turn.wire, get("/a", method=method))
+        turn.over()
+        (connection,) = turn.plane.connections
+        exchange = connection._exchange
+        assert exchange is not None
+        assert exchange._whole is (method == "GET")
+        turn.hear(OK)
+
+    in_turns(test)
+
+
+def test_the_end_of_the_proxy_sends_what_waits() -> None:
+    async def test() -> None:
+        async with Running(config_for("http://127.0.0.1:1", path="/")) as running:
+            turn = Turn(running)
+            turn.give(turn.wire, get("/a"))
+            turn.over()
+            turn.hear(said(b"a"))
+            await running.plane.close()
+            assert turn.wire.out.endswith(b"\r\n\r\na")
+            turn.wire.settle()
+            turn.memory.clear()
+
+    run(test)
+
+
+def test_a_large_piece_of_a_body_does_not_overtake_what_waits() -> None:
+    def test(turn: Turn) -> None:
+        other = turn.memory.connect()
+        turn.give(other, get("/big"))
+        turn.over()
+        big = next(wire for wire in turn.memory.endpoints if b"/big" in wire.out)
+        turn.give(turn.wire, get("/a"))
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+        big.protocol.data_received(head + b"x" * LARGE_BYTES)
+        assert any(b"GET /a " in wire.out for wire in turn.memory.endpoints)
+        turn.give(turn.wire, b"")
+        upload = turn.memory.connect()
+        small = turn.memory.connect()
+        turn.give(small, get("/small"))
+        turn.give(upload, post(b"y" * LARGE_BYTES))
+        assert any(b"GET /small " in wire.out for wire in turn.memory.endpoints)
+
+    in_turns(test)
 
 
 def test_a_client_that_leaves_in_its_turn_costs_the_endpoint_nothing() -> None:
