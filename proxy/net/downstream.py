@@ -318,7 +318,7 @@ class DownstreamConnection:
         body = self._framer is not None
         if plane.turns.take(body=body):
             return False
-        plane.outbox.flush()  # reading all this takes longer than waiting is worth
+        plane.outbox.hurry()  # reading all this takes longer than waiting is worth
         self._hold(data)
         self._waits = True
         self._pause()

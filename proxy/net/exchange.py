@@ -350,6 +350,7 @@ class Exchange:
         if not self._request_done:
             self._downstream.pause_request()
         self._limit_whole()
+        pool.outbox.hurry()  # connecting takes longer than waiting is worth
         self._task = self._runtime.spawn(self._open(pool))
 
     async def _open(self, pool: EndpointPool) -> None:

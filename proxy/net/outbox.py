@@ -44,20 +44,35 @@ class Outbox:
         loop: whose turns they are.
     """
 
-    __slots__ = ("_loop", "_senders")
+    __slots__ = ("_hurried", "_loop", "_senders")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._senders: list[Sender] = []
+        self._hurried = False
+
+    def hurry(self) -> None:
+        """Work was put off to the end of this turn that takes longer than waiting is worth: send
+        at once until it is done."""
+        if not self._hurried:
+            self._hurried = True
+            self._loop.call_soon(self._calm)
+            self.flush()
 
     def add(self, sender: Sender) -> None:
         """Call ``sender.flush`` at the end of this turn, or sooner."""
+        if self._hurried:
+            sender.flush()
+            return
         senders = self._senders
         if not senders:
             self._loop.call_soon(self.flush)
         senders.append(sender)
         if len(senders) >= MOST:
             self.flush()
+
+    def _calm(self) -> None:
+        self._hurried = False
 
     def flush(self) -> None:
         """Send everything that waits."""

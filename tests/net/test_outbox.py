@@ -60,6 +60,26 @@ def test_many_do_not_wait_for_the_end() -> None:
     run(test)
 
 
+def test_while_other_work_waits_everything_is_sent_at_once() -> None:
+    async def test() -> None:
+        outbox = Outbox(asyncio.get_running_loop())
+        seen: list[Noting] = []
+        senders = [Noting(seen) for _ in range(3)]
+        outbox.add(senders[0])
+        outbox.hurry()
+        assert seen == senders[:1]
+        outbox.add(senders[1])
+        assert seen == senders[:2]
+        outbox.hurry()
+        await asyncio.sleep(0)
+        outbox.add(senders[2])
+        assert seen == senders[:2]
+        await asyncio.sleep(0)
+        assert seen == senders
+
+    run(test)
+
+
 def test_one_that_fails_is_cut_and_the_others_are_sent() -> None:
     async def test() -> None:
         loop = asyncio.get_running_loop()
