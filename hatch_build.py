@@ -20,17 +20,9 @@ HOT = (
     *("core/router", "core/slot", "core/sticky"),
     *("http1/body", "http1/errors", "http1/fields", "http1/forward", "http1/grammar"),
     *("http1/problem", "http1/request", "http1/response"),
-    *(
-        "net/acceptor",
-        "net/backlog",
-        "net/deadline",
-        "net/downstream",
-        "net/exchange",
-        "net/load",
-        "net/outbox",
-    ),
-    *("net/pace", "net/pool", "net/runtime", "net/tunnel", "net/turns", "net/unsent"),
-    "net/upstream",
+    *("net/acceptor", "net/backlog", "net/deadline", "net/downstream", "net/exchange"),
+    *("net/load", "net/outbox", "net/pace", "net/pool", "net/runtime", "net/tunnel"),
+    *("net/turns", "net/unsent", "net/upstream"),
     *("telemetry/histogram", "telemetry/metrics"),
 )
 # What they are built with, and whose types they are checked against. mypyc's own speed and

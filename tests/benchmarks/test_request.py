@@ -48,6 +48,7 @@ class Memory(asyncio.Transport):
         super().__init__({"peername": PEER})
         self.written: list[bytes] = []
         self.closing = False
+        self.paused = False
 
     def write(self, data: Any) -> None:
         self.written.append(data)
@@ -59,7 +60,7 @@ class Memory(asyncio.Transport):
         return 0
 
     def pause_reading(self) -> None:
-        """Before it is closed: nothing here is too fast for anybody."""
+        self.paused = True
 
     def resume_reading(self) -> None:
         raise AssertionError("nothing was paused")
@@ -146,10 +147,12 @@ def kept_alive(benchmark: BenchmarkFixture, request: bytes, answer: bytes) -> tu
         What the endpoint and the client were sent last.
     """
     asked = b""
+    transports: list[Memory] = []
 
     def prepare(road: Road) -> Callable[[], bytes]:
         receive, respond = road.connection.data_received, road.upstream.data_received
         turn_over = road.plane.outbox.flush
+        transports.extend((road.asked, road.client))
 
         def serve() -> bytes:
             nonlocal asked
@@ -163,6 +166,7 @@ def kept_alive(benchmark: BenchmarkFixture, request: bytes, answer: bytes) -> tu
         return serve
 
     sent = timed(benchmark, prepare)
+    assert [transport.paused for transport in transports] == [False, False]  # nobody is too fast
     return asked, sent
 
 
