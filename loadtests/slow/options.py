@@ -27,6 +27,8 @@ class Options:
     """Of the proxy."""
     config: Path | None
     """More of the proxy's configuration: its limits."""
+    aside: bool
+    """Each slow attack is aimed at another server, too."""
     folder: Path | None
     """For logs; one that is removed when None."""
 
@@ -44,6 +46,12 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
                         help=f"of {', '.join(known)}; default: all")  # fmt: skip
     parser.add_argument("--workers", type=_positive, default=1, help="the proxy's")
     parser.add_argument("--config", type=Path, help="YAML to add to the proxy's: its limits")
+    parser.add_argument(
+        "--aside",
+        action="store_true",
+        help="aim each slow attack at another "
+        "server, too: what the tool alone takes from the good client here",
+    )
     parser.add_argument("--folder", type=Path, help="where logs stay")
     given = parser.parse_args(arguments)
     return Options(
@@ -55,6 +63,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         attacks=tuple(given.attacks),
         workers=given.workers,
         config=given.config,
+        aside=given.aside,
         folder=given.folder,
     )
 

@@ -121,21 +121,43 @@ class Stage:
 
     async def slow(self, attack: str, alone: Figures) -> Row:
         """One of slowhttptest's attacks."""
-        options = self._options
         out = self._folder / f"slowhttptest-{attack}"
         base = rss_bytes(self._proxy.process.pid)
-        tool = await self._children.start(
-            f"attack-{attack}",
-            command(attack, f"http://127.0.0.1:{self._port}", connections=options.connections,
-                    rate=options.rate, seconds=options.seconds, out=str(out)),
-            lasting=False,
-        )  # fmt: skip
+        tool = await self._attack(attack, self._port, out)
         async with self._watched() as peak:
             good = await self.good(attack)
             await tool.process.wait()
         report = parse_report(out.with_suffix(".csv").read_text())
         each = max(0, peak.rss_bytes - base) / max(1, peak.connections)
-        return Row(attack, alone, good, Held(report.opened, report.closed, each))
+        held = Held(report.opened, report.closed, each)
+        note = await self._aside(attack, alone) if self._options.aside else ""
+        return Row(attack, alone, good, held, note)
+
+    async def _aside(self, attack: str, alone: Figures) -> str:
+        """The same attack on a server that the good client has nothing to do with: whatever it
+        notices then is the tool's use of this machine, not the proxy's work."""
+        await self.settle()
+        folder = self._folder / f"aside-{attack}"
+        folder.mkdir()
+        port = free_port()
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        other = await self._children.start(
+            f"aside-{attack}", backend_command(folder, port, files), environment(), lasting=False
+        )
+        tool = await self._attack(attack, port, folder / "slowhttptest")
+        good = await self.good(f"aside-{attack}")
+        await tool.process.wait()
+        await self._children.end(other)
+        return f"aimed elsewhere: p99 {good.p99_ms:.2f}, ratio {good.p99_ms / alone.p99_ms:.2f}"
+
+    async def _attack(self, attack: str, port: int, out: Path) -> Child:
+        options = self._options
+        return await self._children.start(
+            out.name,
+            command(attack, f"http://127.0.0.1:{port}", connections=options.connections,
+                    rate=options.rate, seconds=options.seconds, out=str(out)),
+            lasting=False,
+        )  # fmt: skip
 
     async def flood(self, kind: str, alone: Figures) -> Row:
         """One kind of expensive requests."""

@@ -29,3 +29,8 @@ def test_what_makes_no_sense_is_refused(
     with pytest.raises(SystemExit):
         parse_options(arguments)
     assert "usage" in capsys.readouterr().err
+
+
+def test_aiming_elsewhere_is_asked_for() -> None:
+    assert not parse_options([]).aside
+    assert parse_options(["--aside"]).aside
