@@ -2,8 +2,8 @@
 
     sync.file ────┐                   ┌─► worker            (one process), or
     sync.stream ──┼─► agent ─ Snapshot ─┴─► fleet ─► worker × N (supervisor, link)
-    sync.state ───┘     └── admin: /metrics /readyz /config /explain
-                                                  │
+    sync.state ───┤     └── admin: /metrics /readyz /config /explain
+    discovery ────┘                               │
                                     worker: net.Plane.install
                                                   │
     client ─► net.downstream ─► net.exchange ─► net.upstream ─► endpoint
@@ -14,9 +14,11 @@
 
 ``model`` holds the shared nouns. ``core`` is pure: values in, decision out. ``http1`` turns bytes
 into messages and back. ``net`` owns sockets and relays; one exchange is one request. ``sync``
-brings configuration, ``agent`` decides which of it is in force and tells every worker. The
+brings configuration, ``discovery`` finds endpoints, ``agent`` decides which of it is in force and
+tells every worker. The
 supervisor starts processes and knows nothing of HTTP. Imports go one way only:
-cli → agent | fleet | worker → admin → net | sync | telemetry | supervisor → http1 | core → model.
+cli → agent | fleet | worker → admin → net | sync | discovery | telemetry |
+supervisor → http1 | core → model.
 """
 
 __version__ = "0.1.0"

@@ -5,17 +5,16 @@ has no authentication of its own and is meant for loopback; ``admin_guard`` keep
 """
 
 import asyncio
-import ipaddress
 import logging
 import re
-from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Final, Literal, Protocol
 
 import msgspec
 from aiohttp import web
 
-from proxy.admin_guard import Handler, guard, name_of_host, own_hosts
+from proxy.admin_guard import Handler, guard, own_hosts
+from proxy.core.question import ParameterError, question_of
 from proxy.core.router import Router, explain
 from proxy.model.config import Config, to_plain
 from proxy.telemetry.exposition import ProxyState, render
@@ -31,32 +30,6 @@ class Running(msgspec.Struct, frozen=True):
     store: str
     source: Literal["file", "control", "state"]
     """Where its traffic came from; ``state``: the last good snapshot on disk."""
-
-
-class Question:
-    """The request that /explain is asked about (``proxy.core.message.HeadView``)."""
-
-    def __init__(self, method: str, host: str, target: str, client: str) -> None:
-        self.method = method
-        self.target = target.encode("ascii")
-        """Path and query, as it would stand in the request line."""
-        self.host = name_of_host(host).encode("ascii")
-        self.client = client
-        """The address that the connection would come from."""
-        self._headers: dict[bytes, list[bytes]] = {}
-
-    def add_header(self, name: str, value: str) -> None:
-        """Adds a field line."""
-        lines = self._headers.setdefault(name.lower().encode("ascii"), [])
-        lines.append(value.strip(" \t").encode("latin-1"))
-
-    def header(self, name: bytes) -> bytes | None:
-        """The first value of a field, by its lower-case name."""
-        return next(iter(self.headers(name)), None)
-
-    def headers(self, name: bytes) -> list[bytes]:
-        """Every value of a field."""
-        return self._headers.get(name, [])
 
 
 class AdminState(Protocol):
@@ -95,6 +68,7 @@ def build_admin(state: AdminState, bind: str) -> web.Application:
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _readyz)
     app.router.add_get("/config", _config)
+    app.router.add_get("/endpoints", _endpoints)
     app.router.add_get("/explain", _explain)
     app.router.add_post("/drain", _drain)
     app.on_response_prepare.append(_harden)
@@ -111,6 +85,7 @@ _INDEX = """<!doctype html>
 <li><a href="/healthz">/healthz</a> the process lives</li>
 <li><a href="/readyz">/readyz</a> new traffic is welcome</li>
 <li><a href="/config">/config</a> the configuration in force</li>
+<li><a href="/endpoints">/endpoints</a> which endpoints get requests, and why others do not</li>
 <li><a href="/explain?method=GET&amp;host=localhost&amp;path=/">/explain</a> how a request would be
 split: <code>method host path header=Name:Value client</code></li>
 <li><code>POST /drain</code> begins to leave</li>
@@ -152,6 +127,11 @@ async def _config(request: web.Request) -> web.Response:
     )
 
 
+async def _endpoints(request: web.Request) -> web.Response:
+    state = await request.app[_STATE].proxy_state()
+    return _json({"endpoints": state.counts.endpoints, "sources": state.sources})
+
+
 async def _explain(request: web.Request) -> web.Response:
     question = question_of(request.query.items())
     return _json(explain(request.app[_STATE].router(), question, question.client))
@@ -171,78 +151,23 @@ def _json(value: Any, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
     )
 
 
-# --- what is asked --------------------------------------------------------------------------------
-
-
-class ParameterError(Exception):
-    """A query parameter that is refused."""
-
-    def __init__(self, parameter: str, message: str) -> None:
-        super().__init__(message)
-        self.parameter = parameter
-
-
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105 - RFC 9110's token, a word of the grammar
-_FORMS = {
-    "method": (re.compile(_TOKEN), "a method such as GET"),
-    "host": (re.compile(r"[0-9A-Za-z.\-_~%:\[\]]*"), "a host name, with or without a port"),
-    "path": (re.compile(r"/[\x21-\x7e]*"), "a path that begins with / and is percent-encoded"),
-    "header": (re.compile(_TOKEN + r":[\t\x20-\x7e\x80-\xff]*"), "Name:Value"),
-}
-_DEFAULTS = {"method": "GET", "host": "localhost", "path": "/", "client": "127.0.0.1"}
-
-
-def question_of(items: Iterable[tuple[str, str]]) -> Question:
-    """The question in a query's (name, value) pairs.
-
-    Raises:
-        ParameterError: for the first that is unknown, repeated or malformed.
-    """
-    given: dict[str, str] = {}
-    headers: list[str] = []
-    for name, value in items:
-        _check(name, value)
-        if name == "header":
-            headers.append(value)
-        elif name in given:
-            raise ParameterError(name, "is given twice")
-        else:
-            given[name] = value
-    asked = _DEFAULTS | given
-    question = Question(asked["method"], asked["host"], asked["path"], asked["client"])
-    for header in headers:
-        field, _, text = header.partition(":")
-        question.add_header(field, text)
-    return question
-
-
-def _check(name: str, value: str) -> None:
-    if name == "client":
-        try:
-            ipaddress.ip_address(value)
-        except ValueError:
-            raise ParameterError(name, "must be an IP address") from None
-        return
-    if name not in _FORMS:
-        known = ", ".join(sorted([*_FORMS, "client"]))
-        raise ParameterError(name[:64], f"is unknown; known are {known}")
-    form, meaning = _FORMS[name]
-    if not form.fullmatch(value):
-        raise ParameterError(name, f"must be {meaning}")
-
-
 # --- what is hidden -------------------------------------------------------------------------------
 
-_USERINFO = re.compile(r"(?<=://)[^/?#@\s]+(?=@)")
-_SECRET_NAMES = frozenset({"token", "secret", "password"})
+_USERINFO = re.compile(r"(?<=://)[^/?#\s]+(?=@)")
+_SECRET_NAMES = frozenset({"token", "secret", "secrets", "password"})
 HIDDEN = "***"
+
+
+def _may_be_secret(value: Any) -> bool:
+    """A service or a version may have such a name, too."""
+    return isinstance(value, str | list | tuple)
 
 
 def redacted(value: Any) -> Any:
     """A plain configuration without its secrets: settings so named, and the user part of URLs."""
     if isinstance(value, dict):
         return {
-            key: HIDDEN if key in _SECRET_NAMES and isinstance(item, str) else redacted(item)
+            key: HIDDEN if key in _SECRET_NAMES and _may_be_secret(item) else redacted(item)
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):

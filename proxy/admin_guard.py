@@ -8,15 +8,15 @@ Source: design/reliability.md #28; Fetch standard, "CORS-safelisted request-head
 """
 
 import ipaddress
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
+from proxy.core.question import name_of_host
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:[0-9]*)?")
 _SCHEMES = ("http", "https")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _PAGE_TYPES = frozenset({"text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
@@ -52,12 +52,6 @@ def guard(hosts: frozenset[str] | None) -> Any:
         return await handler(request)
 
     return guarded
-
-
-def name_of_host(host: str) -> str:
-    """A Host without its port, in lower case; empty for what is none."""
-    match = _HOST.fullmatch(host.lower())
-    return match[1] if match else ""
 
 
 def _is_own(given: list[str], hosts: frozenset[str]) -> bool:

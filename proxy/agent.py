@@ -20,10 +20,12 @@ from aiohttp import web
 from proxy import __version__
 from proxy.admin import Running, build_admin
 from proxy.core.router import Router
+from proxy.discovery.following import Discovery
 from proxy.model.config import Config, traffic_of
 from proxy.model.errors import ConfigError, Problem
+from proxy.model.found import sources_of
 from proxy.model.parse import parse_config
-from proxy.model.wire import Counts, Hello, Snapshot
+from proxy.model.wire import Counts, Hello, Install, Snapshot
 from proxy.net.plane import make_router
 from proxy.sync.file import FileWatch
 from proxy.sync.state import StateFile
@@ -32,7 +34,7 @@ from proxy.telemetry.exposition import ProxyState
 
 LOG = logging.getLogger("splitway.agent")
 
-FIXED = ("listeners", "admin", "control", "access_log")
+FIXED = ("listeners", "admin", "control", "access_log", "discovery")
 """What a running process cannot change: sockets, identities and files it has opened."""
 
 Source = Literal["file", "control", "state"]
@@ -45,8 +47,8 @@ class Workers(Protocol):
     def restarts(self) -> int:
         """How often a worker was started in place of one that died."""
 
-    async def install(self, config: Config, snapshot: Snapshot) -> tuple[Problem, ...]:
-        """Serve by ``snapshot`` from now on. Returns why not, if it is refused."""
+    async def install(self, install: Install) -> tuple[Problem, ...]:
+        """Serve by this from now on. Returns why not, if it is refused."""
 
     async def counts(self) -> Counts:
         """What all workers, past ones too, have counted."""
@@ -84,6 +86,7 @@ class Agent:
         path, text: the configuration file and what was read from it.
         config: the text, parsed.
         snapshot, source: what the workers serve by already.
+        discovery: follows the snapshot's sources already.
         leave: begins to end the process.
     """
 
@@ -94,6 +97,7 @@ class Agent:
         config: Config,
         snapshot: Snapshot,
         source: Source,
+        discovery: Discovery,
         workers: Workers,
         leave: Callable[[], None],
     ) -> None:
@@ -101,6 +105,7 @@ class Agent:
         self._config = config
         self._snapshot = snapshot
         self._source: Source = source
+        self._discovery = discovery
         self._workers = workers
         self._leave = leave
         self._leaving = False
@@ -110,7 +115,7 @@ class Agent:
         self._reopening: set[asyncio.Task[None]] = set()
         self._router: Router | None = None
         self._watch = FileWatch(path, text, self.take_file)
-        self._watching: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
         self._runner: web.AppRunner | None = None
         self._stream: ControlStream | None = None
         self._state: StateFile | None = None
@@ -128,7 +133,10 @@ class Agent:
         await runner.setup()
         await web.SockSite(runner, admin).start()
         self._runner = runner
-        self._watching = asyncio.create_task(self._watch.run(), name="file watch")
+        self._watching = [
+            asyncio.create_task(self._watch.run(), name="file watch"),
+            asyncio.create_task(self._take_found(), name="discovery"),
+        ]
         if self._stream is not None:
             self._stream.start()
 
@@ -136,9 +144,9 @@ class Agent:
         """Let go of everything that ``start`` began."""
         if self._stream is not None:
             await self._stream.stop()
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        for task in self._watching:
+            task.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -194,7 +202,7 @@ class Agent:
                 LOG.warning(
                     "services and routes of the file wait: the control plane's are in force"
                 )
-            if problems := await self._workers.install(config, snapshot):
+            if problems := await self._install(config, snapshot):
                 self._refuse(problems)
                 return
             self._put(config, snapshot, self._source)
@@ -202,13 +210,43 @@ class Agent:
     async def take_control(self, snapshot: Snapshot) -> tuple[Problem, ...]:
         """The control plane has sent a snapshot. Returns why it is refused, or nothing."""
         async with self._changing:
-            if problems := await self._workers.install(self._config, snapshot):
+            if problems := await self._install(self._config, snapshot):
                 self._refuse(problems)
                 return problems
             self._put(self._config, snapshot, "control")
         if self._state is not None:
             await self._state.write(snapshot)
         return ()
+
+    async def _install(self, config: Config, snapshot: Snapshot) -> tuple[Problem, ...]:
+        """Have the workers serve by this, once its new sources have answered or taken too long."""
+        discovery = self._discovery
+        before = set(sources_of(self._snapshot.traffic))
+        after = set(sources_of(snapshot.traffic))
+        if after - before:
+            discovery.follow(sorted(before | after))
+            await discovery.tried(config.discovery.timeout_s)
+        problems = await self._workers.install(Install(config, snapshot, discovery.found))
+        discovery.follow(sorted(before if problems else after))
+        return problems
+
+    async def _take_found(self) -> None:
+        """Put each change of what is found into force."""
+        discovery = self._discovery
+        while True:
+            await discovery.changed.wait()
+            discovery.changed.clear()
+            try:
+                await self._put_found()
+            except Exception:
+                LOG.exception("what was found is not in force")
+
+    async def _put_found(self) -> None:
+        async with self._changing:
+            install = Install(self._config, self._snapshot, self._discovery.found)
+            if problems := await self._workers.install(install):
+                self._refuse(problems)
+            self._router = None
 
     def _put(self, config: Config, snapshot: Snapshot, source: Source) -> None:
         self._config = config
@@ -242,6 +280,13 @@ class Agent:
             control_connected=None if self._stream is None else self._stream.connected,
             shares={(t.service, t.version): t.share for t in self.router().versions},
             worker_restarts=self._workers.restarts,
+            sources=self._discovery.states(),
+            shown_segments=frozenset(
+                (name, dimension)
+                for name, service in self._snapshot.traffic.services.items()
+                for dimension, segment in service.segments.items()
+                if segment.metrics
+            ),
         )
 
     def running(self) -> Running:
@@ -263,7 +308,7 @@ class Agent:
     def router(self) -> Router:
         """See ``AdminState``; made when it is first asked for."""
         if self._router is None:
-            self._router = make_router(self._config, self._snapshot)
+            self._router = make_router(self._config, self._snapshot, self._discovery.found)
         return self._router
 
     def drain(self) -> None:

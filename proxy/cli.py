@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,15 +19,19 @@ import uvloop
 
 from proxy import __version__
 from proxy.agent import Agent, Workers, first_snapshot
+from proxy.discovery.following import Discovery
+from proxy.discovery.make import make_finder
 from proxy.fleet import Fleet
 from proxy.model.config import Config
 from proxy.model.errors import ConfigError
+from proxy.model.found import sources_of
 from proxy.model.parse import parse_config
-from proxy.model.wire import Snapshot
+from proxy.model.wire import Install
 from proxy.net import downstream
 from proxy.net.listener import bind, bound_name, release
 from proxy.supervisor.cpu import usable_cpus
 from proxy.supervisor.memory import keep_buffers
+from proxy.sync.file import FileWatch
 from proxy.worker import Worker
 
 LOG = logging.getLogger("splitway")
@@ -95,12 +100,18 @@ def _worker_count(text: str) -> int:
 async def _serve(path: Path, text: str, config: Config, count: int) -> int:
     signals = _Signals(asyncio.get_running_loop())
     snapshot, source = first_snapshot(config)
+    discovery = Discovery(
+        partial(make_finder, settings=config.discovery, open_watch=lambda p, t: FileWatch(p, "", t))
+    )
     *listeners, [admin] = _bind(config, count)
     try:
-        workers = await _start(config, snapshot, listeners, count, signals)
+        discovery.follow(sources_of(snapshot.traffic))
+        await discovery.tried(config.discovery.timeout_s)
+        install = Install(config, snapshot, discovery.found)
+        workers = await _start(install, listeners, count, signals)
         if isinstance(workers, int):
             return workers
-        agent = Agent(path, text, config, snapshot, source, workers, signals.drain)
+        agent = Agent(path, text, config, snapshot, source, discovery, workers, signals.drain)
         await agent.start(admin)
         signals.on_hang_up(agent.hang_up)
         served = ", ".join(bound_name(sockets[0]) for sockets in listeners)
@@ -113,6 +124,7 @@ async def _serve(path: Path, text: str, config: Config, count: int) -> int:
         clean = await _leave(agent, workers, signals)
         await agent.stop()
     finally:
+        await discovery.stop()
         admin.close()
         _release(config)
     LOG.info("gone, %s", "nothing was cut" if clean else "some requests were cut")
@@ -120,8 +132,7 @@ async def _serve(path: Path, text: str, config: Config, count: int) -> int:
 
 
 async def _start(
-    config: Config,
-    snapshot: Snapshot,
+    install: Install,
     listeners: list[list[socket.socket]],
     count: int,
     signals: "_Signals",
@@ -129,13 +140,13 @@ async def _start(
     """Who carries the traffic, accepting; or the exit status, when it came to nothing."""
     if count == 1:
         keep_buffers()
-        worker = Worker(config)
-        if problems := await worker.install(config, snapshot):
+        worker = Worker(install.config)
+        if problems := await worker.install(install):
             return _said(*map(str, problems))
         await worker.listen([sockets[0] for sockets in listeners])
         return worker
     places = [[sockets[place] for sockets in listeners] for place in range(count)]
-    fleet = Fleet(places, config, snapshot)
+    fleet = Fleet(places, install)
     refusal = await _started(fleet, signals)
     if not refusal and not signals.leaving.is_set():
         return fleet

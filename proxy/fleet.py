@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import proxy
-from proxy.model.config import Config
 from proxy.model.errors import ConfigError, Problem
 from proxy.model.wire import (
     Ack,
@@ -27,7 +26,6 @@ from proxy.model.wire import (
     Nack,
     Pull,
     Reopen,
-    Snapshot,
 )
 from proxy.net.plane import make_router
 from proxy.supervisor.link import Link, LinkClosed
@@ -110,14 +108,12 @@ class Fleet:
 
     Args:
         places: the bound sockets of each worker.
-        config: what they begin with, with ``snapshot``.
+        install: what they begin with.
     """
 
-    def __init__(
-        self, places: list[list[socket.socket]], config: Config, snapshot: Snapshot
-    ) -> None:
+    def __init__(self, places: list[list[socket.socket]], install: Install) -> None:
         self._places = places
-        self._install = Install(config, snapshot)
+        self._install = install
         self._members: dict[int, _Member] = {}
         self._counts = FleetCounts()
         self._unready = set(range(len(places)))
@@ -150,14 +146,14 @@ class Fleet:
             return f"the workers did not start within {within_s:g} s"
         return self._refusal
 
-    async def install(self, config: Config, snapshot: Snapshot) -> tuple[Problem, ...]:
-        """Have every worker serve by ``snapshot``. Returns why not, if it is refused."""
+    async def install(self, install: Install) -> tuple[Problem, ...]:
+        """Have every worker serve by this. Returns why not, if it is refused."""
         try:
-            make_router(config, snapshot)  # there may be no worker to refuse it just now
+            # There may be no worker to refuse it just now.
+            make_router(install.config, install.snapshot)
         except ConfigError as error:
             return error.problems
         async with self._changing:
-            install = Install(config, snapshot)
             for answer in await self._ask_all(install):
                 if isinstance(answer, Nack):  # compiling is a pure function: all refuse alike
                     return answer.problems

@@ -10,6 +10,7 @@ from proxy.telemetry.access_log import AccessLog, Entry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proxy.core.local_reply import LocalReply
     from proxy.http1.errors import BadRequest
     from proxy.http1.request import RequestHead
     from proxy.net.exchange import Exchange
@@ -53,8 +54,10 @@ class AccessLogger:
         )
         self._log.write(entry, self._now())
 
-    def unrouted(self, head: RequestHead, client: str, ident: bytes, revision: int) -> None:
-        """A request that no route matched."""
+    def unserved(
+        self, head: RequestHead, answer: LocalReply | None, client: str, ident: bytes, revision: int
+    ) -> None:
+        """A request that its route answered by itself; 404 where no route matched."""
         entry = Entry(
             id=ident.decode("latin-1"),
             client=client,
@@ -62,10 +65,12 @@ class AccessLogger:
             host=head.authority.decode("latin-1"),
             path=_path(head),
             protocol=f"HTTP/1.{head.minor}",
-            status=404,
+            status=404 if answer is None else answer.status,
             duration_s=0.0,
+            response_bytes=0 if answer is None or head.method == "HEAD" else len(answer.body),
             revision=revision,
-            error="no route",
+            reason="" if answer is None else answer.reason,
+            error="no route" if answer is None else "",
         )
         self._log.write(entry, self._now())
 

@@ -24,7 +24,6 @@ from proxy.model.wire import (
     Nack,
     Pull,
     Reopen,
-    Snapshot,
     ToWorker,
 )
 from proxy.net.load import Load
@@ -57,20 +56,27 @@ class Worker:
             self._registry.unrouted,
             AccessLogger(self._log, time.time) if self._log else None,
             Load(raise_open_files(), memory_reader()),
+            self._registry.copies,
         )
         self._flushing = asyncio.create_task(self._flush()) if self._log else None
         self.restarts = 0
 
-    async def install(self, config: Config, snapshot: Snapshot) -> tuple[Problem, ...]:
-        """Serve by ``snapshot`` from now on. Returns why not, if it is refused."""
+    async def install(self, install: Install) -> tuple[Problem, ...]:
+        """Serve by this from now on. Returns why not, if it is refused."""
         try:
-            self._plane.install(config, snapshot)
+            self._plane.install(install.config, install.snapshot, install.found)
         except ConfigError as error:
             return error.problems
+        except Exception as error:
+            # Nothing has changed; to end instead would leave requests unanswered.
+            LOG.exception("revision %d cannot be installed", install.snapshot.revision)
+            return (Problem("", f"cannot be installed: {error}"),)
         return ()
 
     async def listen(self, sockets: list[socket.socket]) -> None:
-        """Accept connections; there must be a snapshot."""
+        """Accept connections, once the endpoints are checked that are to be; there must be a
+        snapshot."""
+        await self._plane.checked()
         await self._plane.listen(sockets)
         spare_what_lasts()
 
@@ -81,6 +87,8 @@ class Worker:
             connections=len(self._plane.connections),
             log_dropped=dropped,
             shed=self._plane.load.shed,
+            endpoints=self._plane.endpoint_states(),
+            copies_dropped=self._plane.mirrors.dropped,
         )
 
     async def reopen_log(self) -> None:
@@ -132,7 +140,7 @@ class _Child:
     async def obey(self, order: Install | Pull | Reopen) -> Ack | Nack | Counts:
         """Do it; returns the answer."""
         if isinstance(order, Install):
-            problems = await self._install(order.config, order.snapshot)
+            problems = await self._install(order)
             revision = order.snapshot.revision
             return Nack(revision, problems) if problems else Ack(revision)
         if isinstance(order, Reopen) and self._worker is not None:
@@ -159,14 +167,14 @@ class _Child:
         """What was counted so far."""
         return await self._worker.counts() if self._worker is not None else Counts(versions=())
 
-    async def _install(self, config: Config, snapshot: Snapshot) -> tuple[Problem, ...]:
+    async def _install(self, install: Install) -> tuple[Problem, ...]:
         if self._worker is not None:
-            return await self._worker.install(config, snapshot)
+            return await self._worker.install(install)
         try:
-            worker = Worker(config)
+            worker = Worker(install.config)
         except OSError as error:
             return (Problem("", str(error)),)
-        if problems := await worker.install(config, snapshot):
+        if problems := await worker.install(install):
             await worker.drain(0.0)
             return problems
         await worker.listen(self._sockets)

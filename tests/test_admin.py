@@ -60,6 +60,7 @@ class State:
             TrustedProxies(["10.0.0.0/8"]),
             lambda: 0,
             lambda: "A" * 22,
+            lambda: 0.0,
         )
 
     async def proxy_state(self) -> ProxyState:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from proxy.admin_guard import name_of_host, own_hosts
+from proxy.admin_guard import own_hosts
+from proxy.core.question import name_of_host
 
 
 @pytest.mark.parametrize(

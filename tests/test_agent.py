@@ -1,19 +1,25 @@
 """What is in force, by source: the file, the control plane, the last good snapshot."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from proxy.agent import Agent, first_snapshot
+from proxy.discovery.following import Discovery
+from proxy.discovery.make import make_finder
 from proxy.model.config import Config, Traffic, traffic_of
+from proxy.model.found import sources_of
 from proxy.model.parse import parse_config
-from proxy.model.wire import Snapshot
+from proxy.model.wire import Install, Snapshot
+from proxy.sync.file import FileWatch
 from proxy.sync.state import StateFile
 from proxy.telemetry.metrics import Registry
 from proxy.worker import Worker
 from tests.support.configs import PORTS_FREE
+from tests.support.running import eventually
 
 
 def following(folder: Path) -> str:
@@ -34,8 +40,13 @@ async def agent_for(folder: Path, text: str) -> Agent:
     config = parse_config(text)
     worker = Worker(config)
     snapshot, source = first_snapshot(config)
-    assert await worker.install(config, snapshot) == ()
-    return Agent(path, text, config, snapshot, source, worker, lambda: None)
+    discovery = Discovery(
+        partial(make_finder, settings=config.discovery, open_watch=lambda p, t: FileWatch(p, "", t))
+    )
+    discovery.follow(sources_of(snapshot.traffic))
+    await discovery.tried(config.discovery.timeout_s)
+    assert await worker.install(Install(config, snapshot, discovery.found)) == ()
+    return Agent(path, text, config, snapshot, source, discovery, worker, lambda: None)
 
 
 def share(agent: Agent, version: str) -> float:
@@ -45,6 +56,7 @@ def share(agent: Agent, version: str) -> float:
 async def ended(agent: Agent) -> None:
     await agent.leave(grace=False)
     await agent.stop()
+    await agent._discovery.stop()
 
 
 def test_the_file_is_in_force_until_it_is_wrong(tmp_path: Path) -> None:
@@ -140,9 +152,62 @@ def test_a_worker_refuses_without_losing_what_it_has(config: Config) -> None:
     async def run() -> None:
         worker = Worker(config)
         good = Snapshot(1, traffic_of(config))
-        assert await worker.install(config, good) == ()
-        assert await worker.install(config, Snapshot(2, traffic(stable=0, canary=0))) != ()
+        assert await worker.install(Install(config, good)) == ()
+        assert await worker.install(Install(config, Snapshot(2, traffic(stable=0, canary=0)))) != ()
         assert (await worker.counts()).versions[0] == Registry().counts().versions[0]
         assert await worker.drain(1.0)
 
     asyncio.run(run())
+
+
+def test_what_is_found_comes_into_force_without_a_new_revision(tmp_path: Path) -> None:
+    listed = tmp_path / "endpoints.yaml"
+
+    def write(*urls: str) -> None:
+        new = tmp_path / "new"
+        new.write_text(f"endpoints: {list(urls)}")
+        new.replace(listed)
+
+    async def run() -> None:
+        write("http://10.0.0.1:80")
+        text = PORTS_FREE.replace('"http://127.0.0.1:1"', f'"file://{listed}"')
+        agent = await agent_for(tmp_path, text)
+        taking = asyncio.create_task(agent._take_found())
+        assert endpoints(agent, "stable") == ("http://10.0.0.1:80",)
+        write("http://10.0.0.1:80", "http://10.0.0.2:80")
+        await eventually(lambda: len(endpoints(agent, "stable")) == 2)
+        assert agent.running().revision == 1
+        listed.unlink()
+        await eventually(lambda: bool(agent._discovery.states()[0].trouble))
+        assert len(endpoints(agent, "stable")) == 2
+        # A configuration that is refused changes nothing of what is followed.
+        await agent.take_file(
+            text.replace("file://", "dns://").replace("canary: 5}", "canary: -1}")
+        )
+        assert [state.source for state in (await agent.proxy_state()).sources] == [
+            f"file://{listed}"
+        ]
+        await agent.take_file(PORTS_FREE)
+        assert (await agent.proxy_state()).sources == ()
+        taking.cancel()
+        await ended(agent)
+
+    asyncio.run(run())
+
+
+def test_a_new_source_is_asked_before_its_configuration_is_in_force(tmp_path: Path) -> None:
+    listed = tmp_path / "endpoints.yaml"
+    listed.write_text("endpoints: ['http://10.0.0.1:80']")
+
+    async def run() -> None:
+        agent = await agent_for(tmp_path, PORTS_FREE)
+        await agent.take_file(PORTS_FREE.replace('"http://127.0.0.1:1"', f'"file://{listed}"'))
+        assert agent.running().revision == 2
+        assert endpoints(agent, "stable") == ("http://10.0.0.1:80",)
+        await ended(agent)
+
+    asyncio.run(run())
+
+
+def endpoints(agent: Agent, version: str) -> tuple[str, ...]:
+    return {t.version: t.endpoints for t in agent.router().versions}[version]

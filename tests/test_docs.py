@@ -142,11 +142,11 @@ def configurations() -> list[str]:
     return [body for body in blocks_of(README, "yaml") if set(yaml.safe_load(body)) <= fields]
 
 
-def test_the_readme_has_the_smallest_configuration_and_the_example() -> None:
-    assert len(configurations()) == 2
+def test_the_readme_has_its_configurations() -> None:
+    assert len(configurations()) == 3
 
 
-@pytest.mark.parametrize("text", configurations(), ids=["smallest", "example"])
+@pytest.mark.parametrize("text", configurations(), ids=["smallest", "example", "actions"])
 def test_the_readme_s_configurations_are_valid(text: str) -> None:
     assert parse_config(text, file="README.md", env={}).services
 

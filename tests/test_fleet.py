@@ -15,7 +15,7 @@ import pytest
 from proxy import fleet as fleet_module
 from proxy.fleet import Fleet
 from proxy.model.config import AccessLog, Config, traffic_of
-from proxy.model.wire import Ack, Counts, FromWorker, Left, Pull, Snapshot, ToWorker
+from proxy.model.wire import Ack, Counts, FromWorker, Install, Left, Pull, Snapshot, ToWorker
 from proxy.net.listener import bind
 from proxy.supervisor.link import Link
 from tests.support.raw_backend import OK, RawBackend, replying, said
@@ -49,7 +49,7 @@ class Set:
 async def running(config: Config, count: int = 2) -> AsyncIterator[Set]:
     sockets = bind("web", "127.0.0.1:0", count)
     where = sockets[0].getsockname()
-    fleet = Fleet([[sock] for sock in sockets], config, snapshot(config))
+    fleet = Fleet([[sock] for sock in sockets], Install(config, snapshot(config)))
     try:
         assert await fleet.start(20.0) == ""
         yield Set(fleet, where)
@@ -80,12 +80,12 @@ def test_a_change_is_in_force_in_every_worker_and_a_wrong_one_in_none() -> None:
         ):
             assert {await built.body() for _ in range(8)} == {b"old"}
             config = config_for(new.endpoint)
-            assert await built.fleet.install(config, snapshot(config, 2)) == ()
+            assert await built.fleet.install(Install(config, snapshot(config, 2))) == ()
             assert {await built.body() for _ in range(8)} == {b"new"}
             service = msgspec.structs.replace(config.services["shop"], weights={"stable": 0})
             wrong = config_for(old.endpoint)
             wrong = msgspec.structs.replace(wrong, services={"shop": service})
-            problems = await built.fleet.install(wrong, snapshot(wrong, 3))
+            problems = await built.fleet.install(Install(wrong, snapshot(wrong, 3)))
             assert [problem.field for problem in problems] == ["services.shop.weights"]
             assert {await built.body() for _ in range(8)} == {b"new"}
 
@@ -104,9 +104,9 @@ def test_changes_while_all_are_killed_reach_their_successors() -> None:
                 os.kill(pid, signal.SIGKILL)
             right = config_for(new.endpoint)
             wrong = config_for("nonsense")
-            assert await built.fleet.install(right, snapshot(right, 2)) == ()
+            assert await built.fleet.install(Install(right, snapshot(right, 2))) == ()
             # No worker is there to refuse it; it must not wait for them as a trap.
-            assert await built.fleet.install(wrong, snapshot(wrong, 3)) != ()
+            assert await built.fleet.install(Install(wrong, snapshot(wrong, 3))) != ()
             assert {await built.body() for _ in range(8)} == {b"new"}
             await replaced(built.fleet, pids)
             assert built.fleet.restarts == 2
@@ -148,7 +148,7 @@ def test_one_that_hangs_holds_a_change_up_no_longer_than_its_answer_is_due(
             hung = built.fleet.pids[0]
             os.kill(hung, signal.SIGSTOP)
             config = config_for(new.endpoint)
-            assert await built.fleet.install(config, snapshot(config, 2)) == ()
+            assert await built.fleet.install(Install(config, snapshot(config, 2))) == ()
             assert {await built.body() for _ in range(8)} == {b"new"}
             assert hung not in built.fleet.pids
 
@@ -161,7 +161,7 @@ def test_one_that_hangs_at_its_start_is_replaced(monkeypatch: pytest.MonkeyPatch
     async def test() -> None:
         config = config_for(NOWHERE)
         sockets = bind("web", "127.0.0.1:0", 2)
-        fleet = Fleet([[sock] for sock in sockets], config, snapshot(config))
+        fleet = Fleet([[sock] for sock in sockets], Install(config, snapshot(config)))
         starting = asyncio.create_task(fleet.start(15.0))
 
         async def begun() -> bool:
@@ -180,7 +180,7 @@ def test_workers_that_cannot_begin_say_why(tmp_path: Path) -> None:
     async def test() -> None:
         config = config_for(NOWHERE, access_log=AccessLog(path=str(tmp_path / "no" / "log")))
         sockets = bind("web", "127.0.0.1:0", 2)
-        fleet = Fleet([[sock] for sock in sockets], config, snapshot(config))
+        fleet = Fleet([[sock] for sock in sockets], Install(config, snapshot(config)))
         assert "access_log.path" in await fleet.start(15.0)
         await fleet.drain(0.0)
         assert fleet.pids == []

@@ -15,10 +15,12 @@ import msgspec
 import typer
 
 from controlplane.operator import show
-from controlplane.operator.client import CallError, Client, service_path
+from controlplane.operator.client import CallError, Client, ask_proxy, service_path
+from controlplane.operator.explaining import explain_by
 from controlplane.tokens import ENVIRONMENT, TokenError, given_token
 from proxy import __version__
-from proxy.model.config import traffic_of
+from proxy.core.question import ParameterError
+from proxy.model.config import Config, traffic_of
 from proxy.model.errors import ConfigError
 from proxy.model.parse import parse_config
 
@@ -140,22 +142,56 @@ def config_push(
 
     ${NAME} stands for this shell's variables.
     """
-    try:
-        traffic = traffic_of(
-            parse_config(file.read_text(encoding="utf-8-sig"), file=str(file), env=os.environ)
-        )
-    except OSError as error:
-        raise _failed(f"{file}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise _failed(f"{file}: not UTF-8 at byte {error.start}") from None
-    except ConfigError as error:
-        raise _failed(str(error)) from None
+    traffic = traffic_of(_config_in(file))
     if not traffic.services:
         # A proxy's file without them would take every service away.
         raise _failed(f"{file}: no services; nothing was sent (the API takes an empty document)")
     query = {"reason": reason} if reason else None
     answer = _call(_client(context).replace("/v1/config", traffic, query, if_match))
     typer.echo(f"revision {answer['revision']}")
+
+
+@app.command("explain")
+def explain_request(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="With its query.")] = "/",
+    proxy: Annotated[
+        str, typer.Option(envvar="SPLITWAY_PROXY", help="The proxy's admin port.")
+    ] = "http://127.0.0.1:9900",
+    file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A proxy's file, in place of a proxy.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="Of the request.")] = "GET",
+    host: Annotated[str, typer.Option(help="Its Host.")] = "localhost",
+    header: Annotated[
+        list[str] | None, typer.Option(metavar="NAME:VALUE", help="A field; may be repeated.")
+    ] = None,
+    client: Annotated[str, typer.Option(help="The address it comes from.")] = "127.0.0.1",
+    json: Json = False,
+) -> None:
+    """Says where a request would go, and why: its route, key, slot, version and endpoints."""
+    described = [("method", method), ("host", host), ("path", path), ("client", client)]
+    described += [("header", each) for each in header or ()]
+    if file is None:
+        answer = _call(ask_proxy(proxy, described))
+    else:
+        try:
+            answer = explain_by(_config_in(file), described)
+        except ParameterError as error:
+            raise _failed(f"{error.parameter}: {error}") from None
+        except ConfigError as error:
+            raise _failed(str(error)) from None
+    (show.show_json if json else show.show_explained)(answer)
+
+
+def _config_in(file: Path) -> Config:
+    try:
+        return parse_config(file.read_text(encoding="utf-8-sig"), file=str(file), env=os.environ)
+    except OSError as error:
+        raise _failed(f"{file}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise _failed(f"{file}: not UTF-8 at byte {error.start}") from None
+    except ConfigError as error:
+        raise _failed(str(error)) from None
 
 
 def _client(context: typer.Context) -> Client:

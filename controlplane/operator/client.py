@@ -1,11 +1,11 @@
-"""Owns the calls of the control plane's API. Never prints, never exits.
+"""Owns the calls of the control plane's API and of a proxy's admin port. Never prints or exits.
 
 Whatever goes wrong becomes a ``CallError`` that an operator can act on.
 """
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +20,21 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 class CallError(Exception):
     """The call did not do what was asked."""
+
+
+async def ask_proxy(url: str, query: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """What a running proxy says to ``/explain`` on its admin port.
+
+    Raises: CallError.
+    """
+    url = url.rstrip("/")
+    status, body = await _send("proxy", "GET", url, "/explain", query)
+    answer = _decoded(body)
+    if answer is None or (status == HTTPStatus.OK and "reason" not in answer):
+        raise CallError(f"{url} answered {status}, and not as a proxy's admin port does")
+    if status != HTTPStatus.OK:
+        raise CallError(_said(answer, status))
+    return answer
 
 
 class Client:
@@ -61,32 +76,46 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         headers = {"Authorization": f"Bearer {self._token}", **(headers or {})}
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-                session.request(
-                    method,
-                    f"{self._url}{path}",
-                    params=query,
-                    data=io.BytesIO(body) if body is not None else None,
-                    headers=headers,
-                    allow_redirects=False,  # the token is for this address only
-                ) as response,
-            ):
-                return _result(response.status, await response.read(), self._url)
-        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
-            raise CallError(f"{self._url}: not a URL such as http://127.0.0.1:9800") from None
-        except aiohttp.ClientSSLError:
-            raise CallError(f"{self._url}: no TLS there; is it http:// that is meant?") from None
-        except aiohttp.ClientConnectorError as error:
-            number = error.os_error.errno
-            # asyncio puts its own words where the system's belong.
-            said = os.strerror(number).lower() if number and number > 0 else str(error.os_error)
-            raise CallError(f"no control plane at {self._url}: {said}") from None
-        except aiohttp.ClientError as error:
-            raise CallError(f"{self._url}: {str(error) or type(error).__name__}") from None
-        except TimeoutError:
-            raise CallError(f"{self._url}: no answer within {_TIMEOUT.total:g} s") from None
+        pairs = list(query.items()) if query else ()
+        status, answer = await _send("control plane", method, self._url, path, pairs, body, headers)
+        return _result(status, answer, self._url)
+
+
+async def _send(
+    whom: str,
+    method: str,
+    url: str,
+    path: str,
+    query: Sequence[tuple[str, str]],
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, bytes]:
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+            session.request(
+                method,
+                f"{url}{path}",
+                params=query or None,
+                data=io.BytesIO(body) if body is not None else None,
+                headers=headers,
+                allow_redirects=False,  # the token is for this address only
+            ) as response,
+        ):
+            return response.status, await response.read()
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
+        raise CallError(f"{url}: not a URL such as http://127.0.0.1:9800") from None
+    except aiohttp.ClientSSLError:
+        raise CallError(f"{url}: no TLS there; is it http:// that is meant?") from None
+    except aiohttp.ClientConnectorError as error:
+        number = error.os_error.errno
+        # asyncio puts its own words where the system's belong.
+        said = os.strerror(number).lower() if number and number > 0 else str(error.os_error)
+        raise CallError(f"no {whom} at {url}: {said}") from None
+    except aiohttp.ClientError as error:
+        raise CallError(f"{url}: {str(error) or type(error).__name__}") from None
+    except TimeoutError:
+        raise CallError(f"{url}: no answer within {_TIMEOUT.total:g} s") from None
 
 
 def service_path(service: str) -> str:
@@ -95,17 +124,22 @@ def service_path(service: str) -> str:
 
 
 def _result(status: int, body: bytes, url: str) -> Any:
-    try:
-        answer = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        answer = None
-    if not isinstance(answer, dict):
+    answer = _decoded(body)
+    if answer is None:
         raise CallError(f"{url} answered {status}, and not as a control plane does")
     if status == HTTPStatus.OK:
         if not answer.keys() & {"revision", "revisions"}:  # every answer of ours has one
             raise CallError(f"{url} answered {status}, and not as a control plane does")
         return answer
     raise CallError(_said(answer, status))
+
+
+def _decoded(body: bytes) -> dict[str, Any] | None:
+    try:
+        answer = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return None
+    return answer if isinstance(answer, dict) else None
 
 
 def _said(answer: dict[str, Any], status: int) -> str:

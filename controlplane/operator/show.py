@@ -65,6 +65,23 @@ def show_revisions(answer: dict[str, Any]) -> None:
     _table(("REVISION", "AT", "AUTHOR", "REASON"), rows)
 
 
+def show_explained(answer: dict[str, Any]) -> None:
+    """One line a fact; of a list, one line an entry."""
+    rows = []
+    for name, value in answer.items():
+        label = name.replace("_", " ")
+        for entry in value if isinstance(value, list) else (value,):
+            rows.append((label, _word(entry)))
+            label = ""
+    _table(("", ""), rows)
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
 def percent(share: float) -> str:
     """A share as people say it: at most two decimals, as exact as a slot."""
     return f"{share * 100:.2f}".rstrip("0").rstrip(".") + " %"

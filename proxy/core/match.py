@@ -1,79 +1,111 @@
-"""Owns how a route's match compares with a request. Never changes what it reads.
+"""Owns how a route's match compares with a request, but for its host and path (``finder``).
 
-The bytes that are matched are the bytes that are forwarded: nothing is decoded here. Matches are
-compiled once to predicates; a match that takes everything compiles to None and costs nothing.
+The bytes that are matched are the bytes that are forwarded: nothing but queries is decoded here.
+A match is compiled once to a predicate; one that looks at nothing compiles to None and costs
+nothing.
 """
 
 from collections.abc import Callable
 
 from msgspec import structs
 
-from proxy.core.message import HeadView
 from proxy.core.path import decoded
-from proxy.model.config import Match, PathMatch
+from proxy.core.request_view import Predicate, RequestView
+from proxy.model.config import Match, PathMatch, TextMatch
+from proxy.model.regex import compile_regex
 
-Predicate = Callable[[HeadView], bool]
+_Read = Callable[[RequestView], bytes | None]
+_Test = Callable[[bytes | None], bool]
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 
 
-def compile_match(match: Match) -> Predicate | None:
-    """A predicate for a match; None when it takes every request.
+def compile_match(match: Match, *, cors: bool = False) -> Predicate | None:
+    """A predicate for what a match says of method, headers, query and cookies; None when it says
+    nothing of them.
 
-    Host: ``*.suffix`` takes any name below the suffix, not the suffix itself. Path: the target up
-    to its ``?``; the target ``*`` (of OPTIONS) counts as ``/``, which is what it stands for
-    (RFC 9112 section 3.2.4).
+    Args:
+        cors: the route answers preflights: one is matched as the request it asks for, whose headers
+            and cookies a browser does not tell yet.
     """
-    host = _host(match.host) if match.host else None
-    path = _path(match.path) if match.path else None
-    if host is None or path is None:
-        return host or path
-    return _both(host, path)
+    early: list[Predicate] = []
+    late: list[Predicate] = []
+    if match.methods:
+        early.append(_method(match.methods, to_come=cors))
+    for name, text in match.query.items():
+        early.append(_value(_query(name.encode()), text))
+    for name, text in match.headers.items():
+        late.append(_value(_header(name.lower()), text))
+    for name, text in match.cookies.items():
+        late.append(_value(_cookie(name.encode()), text))
+    whole = _all((*early, *late))
+    if whole is None or not cors or not late:
+        return whole
+    known = _all(tuple(early)) or (lambda _: True)
+    complete = whole
+    return lambda view: known(view) if view.is_preflight else complete(view)
 
 
-def _both(first: Predicate, second: Predicate) -> Predicate:
-    return lambda head: first(head) and second(head)
+def _all(predicates: tuple[Predicate, ...]) -> Predicate | None:
+    if len(predicates) < 2:
+        return predicates[0] if predicates else None
 
-
-def _host(pattern: str) -> Predicate:
-    wanted = pattern.lower().encode()
-    if not wanted.startswith(b"*."):
-        return lambda head: head.host == wanted
-    suffix = wanted[1:]
-    # Longer than the suffix: some label must stand in the asterisk's place.
-    return lambda head: head.host.endswith(suffix) and len(head.host) > len(suffix)
-
-
-def _path(match: PathMatch) -> Predicate | None:
-    if match.exact is not None:
-        exact = match.exact.encode(errors="surrogateescape")
-        return lambda head: path_of(head.target) == exact
-    if match.prefix is not None:
-        return _prefix(match.prefix.encode(errors="surrogateescape"))
-    return _segment_prefix(
-        (match.segment_prefix or "").rstrip("/").encode(errors="surrogateescape")
-    )
-
-
-def _prefix(prefix: bytes) -> Predicate | None:
-    if prefix == b"/":
-        return None  # every path starts so
-    return lambda head: path_of(head.target).startswith(prefix)
-
-
-def _segment_prefix(prefix: bytes) -> Predicate | None:
-    if not prefix:
-        return None
-    below = prefix + b"/"
-
-    def matches(head: HeadView) -> bool:
-        path = path_of(head.target)
-        return path == prefix or path.startswith(below)
+    def matches(view: RequestView) -> bool:
+        for predicate in predicates:  # noqa: SIM110 a generator costs more than the loop
+            if not predicate(view):
+                return False
+        return True
 
     return matches
 
 
-def looks_at_path(match: Match) -> bool:
-    """Whether some paths match and others do not."""
-    return match.path is not None and _path(match.path) is not None
+def _method(methods: tuple[str, ...], *, to_come: bool) -> Predicate:
+    wanted = frozenset(methods)
+    if to_come:
+        return lambda view: view.method_to_come in wanted or view.method in wanted
+    return lambda view: view.method in wanted
+
+
+def _header(name: str) -> _Read:
+    field = name.encode()
+    if name in _FORWARDED:
+        return lambda view: view.forwarded(field)
+    return lambda view: view.header(field)
+
+
+def _query(name: bytes) -> _Read:
+    return lambda view: view.query(name)
+
+
+def _cookie(name: bytes) -> _Read:
+    return lambda view: view.cookie(name)
+
+
+def _value(read: _Read, match: TextMatch) -> Predicate:
+    test = _test(match)
+    if match.invert:
+        return lambda view: not test(read(view))
+    return lambda view: test(read(view))
+
+
+def _test(match: TextMatch) -> _Test:
+    if match.present is not None:
+        there = match.present
+        return lambda value: (value is not None) is there
+    if match.regex is not None:
+        fullmatch = compile_regex(match.regex)
+        return lambda value: value is not None and fullmatch(value)
+    if match.prefix is not None:
+        prefix = match.prefix.encode(errors="surrogateescape")
+        return lambda value: value is not None and value.startswith(prefix)
+    exact = (match.exact or "").encode(errors="surrogateescape")
+    return lambda value: value == exact
+
+
+def takes_every_path(path: PathMatch | None) -> bool:
+    """Whether no path is left out."""
+    if path is None or path.prefix == "/":
+        return True
+    return path.segment_prefix is not None and not path.segment_prefix.rstrip("/")
 
 
 def is_encoded(match: Match) -> bool:
@@ -81,22 +113,24 @@ def is_encoded(match: Match) -> bool:
     if match.path is None:
         return False
     path = match.path
-    return any(text and "%" in text for text in (path.exact, path.prefix, path.segment_prefix))
+    texts = (path.exact, path.prefix, path.segment_prefix, path.regex)
+    return any(text and "%" in text for text in texts)
 
 
 def decoded_match(match: Match) -> Match:
-    """The same match for paths that were decoded (``proxy.core.path.readings``)."""
-    if match.path is None or not is_encoded(match):
+    """The same match for paths that were decoded (``proxy.core.path.readings``). A regular
+    expression cannot be; it is compared with the encoded form as well (``finder``)."""
+    if match.path is None or match.path.regex is not None or not is_encoded(match):
         return match
-    texts = structs.asdict(match.path)
-    path = {
+    texts = {
         name: decoded(text.encode(errors="surrogateescape")).decode(errors="surrogateescape")
-        for name, text in texts.items()
-        if text
+        for name, text in structs.asdict(match.path).items()
+        if isinstance(text, str)
     }
-    return structs.replace(match, path=PathMatch(**path))
+    return structs.replace(match, path=structs.replace(match.path, **texts))
 
 
 def path_of(target: bytes) -> bytes:
-    """A target without its query; the path that ``*`` stands for."""
+    """A target without its query. ``*`` (of OPTIONS) counts as ``/``, which is what it stands for
+    (RFC 9112 section 3.2.4)."""
     return b"/" if target == b"*" else target.partition(b"?")[0]

@@ -18,6 +18,10 @@ class HeadView(Protocol):
     def host(self) -> bytes:
         """The host asked for, lower case, without port; empty when there is none."""
 
+    @property
+    def authority(self) -> bytes:
+        """The host asked for as it was sent, with its port; empty when there is none."""
+
     def header(self, name: bytes) -> bytes | None:
         """The first value of a field, blanks around it trimmed; None when it is absent.
 
@@ -31,31 +35,3 @@ class HeadView(Protocol):
         For fields whose last line counts: a client could hide what a proxy appended to
         ``x-forwarded-for`` behind a line of its own, if only the first line were read.
         """
-
-
-class Reread:
-    """A head with another target: what an endpoint may make of it."""
-
-    __slots__ = ("_head", "target")
-
-    def __init__(self, head: HeadView, target: bytes) -> None:
-        self._head = head
-        self.target = target
-
-    @property
-    def method(self) -> str:
-        """As ``HeadView``."""
-        return self._head.method
-
-    @property
-    def host(self) -> bytes:
-        """As ``HeadView``."""
-        return self._head.host
-
-    def header(self, name: bytes) -> bytes | None:
-        """As ``HeadView``."""
-        return self._head.header(name)
-
-    def headers(self, name: bytes) -> list[bytes]:
-        """As ``HeadView``."""
-        return self._head.headers(name)

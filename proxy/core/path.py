@@ -40,6 +40,16 @@ def is_ambiguous(path: bytes) -> bool:
     return _SUSPECT.search(path) is not None
 
 
+def has_dots(path: bytes) -> bool:
+    """Whether some reading of a path has dot segments, or there are too many readings to tell."""
+    if not is_ambiguous(path):
+        return False
+    try:
+        return any(_resolved(reading) != reading for reading in _all_readings(path))
+    except AmbiguousPath:
+        return True
+
+
 def readings(path: bytes) -> set[bytes]:
     """Every path that an endpoint may take this one for, decoded.
 
@@ -56,6 +66,10 @@ def readings(path: bytes) -> set[bytes]:
         raise AmbiguousPath
     if not is_ambiguous(path):
         return {decoded(path)}
+    return {decoded(reading) for reading in _all_readings(path)}
+
+
+def _all_readings(path: bytes) -> set[bytes]:
     found = {path}
     fresh = [path]
     while fresh:
@@ -67,7 +81,7 @@ def readings(path: bytes) -> set[bytes]:
                 fresh.append(other)
         if len(found) > _MOST_READINGS or len(found) * len(path) > _MOST_BYTES:
             raise AmbiguousPath
-    return {decoded(reading) for reading in found}
+    return found
 
 
 def decoded(path: bytes) -> bytes:

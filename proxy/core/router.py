@@ -7,75 +7,42 @@ Source: product.md "Splitting: exact semantics" and "Routing"; ADRs on the hash 
 """
 
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import Literal
 
 import msgspec
 
+from proxy.core.assign import Assign, Means, compile_assign
+from proxy.core.decision import Decision, Target
+from proxy.core.finder import compile_find, looks_closer
 from proxy.core.forwarded import TrustedProxies
-from proxy.core.match import (
-    Predicate,
-    compile_match,
-    decoded_match,
-    is_encoded,
-    looks_at_path,
-    path_of,
-)
-from proxy.core.message import HeadView, Reread
-from proxy.core.path import PLAIN, AmbiguousPath, has_nul, is_ambiguous, readings
-from proxy.core.slot import seed_of, slot_of
+from proxy.core.local_reply import CorsPolicy, LocalReply, compile_direct, compile_redirect
+from proxy.core.match import decoded_match, is_encoded, path_of, takes_every_path
+from proxy.core.message import HeadView
+from proxy.core.path import PLAIN, AmbiguousPath, has_dots, has_nul, is_ambiguous, readings
+from proxy.core.request_view import DrawSlot, RequestView
+from proxy.core.rewrite import compile_change
 from proxy.core.split import Table, canonical_table, decode, quotas
-from proxy.core.sticky import NewId, Source, compile_sticky, first_header
-from proxy.model.config import Route, Service, Timeouts, weights_of
+from proxy.core.sticky import NewId
+from proxy.model.config import (
+    DirectResponse,
+    Match,
+    Route,
+    Service,
+    Timeouts,
+    weights_of,
+)
 from proxy.model.errors import ConfigError, Problem
+from proxy.model.found import NOTHING, FoundEndpoints, endpoints_of
+from proxy.model.regex import BeyondRegex
 from proxy.model.validate import check_traffic
 from proxy.model.wire import Snapshot, SplitTable
 
 AmbiguousPaths = Literal["route", "refuse", "pass"]
-DrawSlot = Callable[[], int]
-"""Draws a slot, 0–9,999, each as likely."""
 
 
-class Reason(StrEnum):
-    """Why a request got its version."""
-
-    SPLIT = "split"
-    """Its sticky key's slot belongs to that version."""
-    ONLY_VERSION = "only_version"
-    """No other version has a share."""
-    RANDOM = "random"
-    """It has no sticky key, so its slot was drawn."""
-
-
-class Target(msgspec.Struct, frozen=True):
-    """One version of a service, ready to be sent to."""
-
-    index: int
-    """Its place in ``Router.versions``."""
-    service: str
-    version: str
-    endpoints: tuple[str, ...]
-    share: float
-    """0–1, in steps of 0.0001; 0 for a version that gets no users."""
-
-
-class Decision(msgspec.Struct, frozen=True):
-    """Where one request goes, and why."""
-
-    target: Target
-    route: int
-    """Index of the route that matched."""
-    slot: int
-    """0–9,999."""
-    source: Source
-    reason: Reason
-    set_cookie: bytes | None = None
-    """Value of a Set-Cookie field that the response must carry."""
-
-
-Decide = Callable[[HeadView, str], Decision | None]
-_Find = Callable[[HeadView], int]
-_Assign = Callable[[HeadView, str, int], Decision]
+Decide = Callable[[HeadView, str], Decision | LocalReply | None]
+_Refuse = Callable[[HeadView, int, RequestView | None], None]
+_Act = Callable[[HeadView, str, int], Decision | LocalReply]
 
 
 class Router(msgspec.Struct, frozen=True):
@@ -84,10 +51,11 @@ class Router(msgspec.Struct, frozen=True):
     versions: tuple[Target, ...]
     """Every version of every service, those without a share too."""
     decide: Decide
-    """(head, peer's address) → where the request goes; None when no route matches. Raises
-    ``AmbiguousPath``."""
+    """(head, peer's address) → where the request goes, or what it is answered; None when no route
+    matches. Raises ``AmbiguousPath`` and ``BeyondRegex``."""
     timeouts: tuple[Timeouts, ...]
-    """By route."""
+    """By route; the defaults where it leads to no service."""
+    routes: tuple[Route, ...]
 
 
 def compile_router(
@@ -95,17 +63,22 @@ def compile_router(
     trusted: TrustedProxies,
     draw_slot: DrawSlot,
     new_id: NewId,
+    clock: Callable[[], float],
     ambiguous_paths: AmbiguousPaths = "route",
+    found: FoundEndpoints = NOTHING,
 ) -> Router:
     """Makes a snapshot ready to decide.
 
     Args:
         snapshot: a service without a table gets the canonical one of its weights.
         trusted: the proxies whose X-Forwarded-For is believed.
-        draw_slot: draws the slot of a request that has no sticky key.
+        draw_slot: draws the slot of a request that has no sticky key, and whether one falls into
+            a match's fraction.
         new_id: draws the id of a user who has none (``proxy.core.sticky.NewId``).
+        clock: Unix time in seconds, for pins.
         ambiguous_paths: when paths that an endpoint may read as others are refused
             (``proxy.core.path``).
+        found: what is behind the sources of endpoints now.
 
     Raises:
         ConfigError: with every problem found in services, routes and tables.
@@ -115,16 +88,23 @@ def compile_router(
     if problems:
         raise ConfigError(problems)
     tables = _tables(services, snapshot.tables)
-    targets = _targets(services, tables)
+    targets = _targets(services, tables, found)
+    means = Means(trusted, draw_slot, new_id, clock)
     assigns = {
-        name: _assign(name, service, tables[name], targets, (trusted, draw_slot, new_id))
+        name: compile_assign(name, service, tables[name], targets, means)
         for name, service in services.items()
     }
     routes = snapshot.traffic.routes
+    strict = ambiguous_paths != "pass"
+    acts = tuple(_act(route, assigns, trusted, strict=strict) for route in routes)
     return Router(
         versions=tuple(targets.values()),
-        decide=_decide(routes, assigns, ambiguous_paths),
-        timeouts=tuple(_timeouts(services[route.service].timeouts, route) for route in routes),
+        decide=_decide(routes, acts, ambiguous_paths, (trusted, draw_slot)),
+        timeouts=tuple(
+            _timeouts(services[route.service].timeouts if route.service else Timeouts(), route)
+            for route in routes
+        ),
+        routes=routes,
     )
 
 
@@ -145,8 +125,13 @@ def explain(router: Router, head: HeadView, peer: str) -> dict[str, object]:
         decision = router.decide(head, peer)
     except AmbiguousPath:
         return {"route": None, "reason": "ambiguous_path"}
+    except BeyondRegex:
+        return {"route": None, "reason": "beyond_regex"}
     if decision is None:
         return {"route": None, "reason": "no_route"}
+    if isinstance(decision, LocalReply):
+        said = {"route": decision.route, "reason": decision.reason, "status": decision.status}
+        return said | ({"location": location} if (location := _location(decision)) else {})
     target = decision.target
     return {
         "route": decision.route,
@@ -157,8 +142,13 @@ def explain(router: Router, head: HeadView, peer: str) -> dict[str, object]:
         "version": target.version,
         "endpoints": list(target.endpoints),
         "reason": str(decision.reason),
-        "sets_cookie": decision.set_cookie is not None,
-    }
+        "sets_cookie": bool(decision.set_cookies),
+    } | ({} if (sent := decision.sent_target) is None else {"sent_target": sent.decode("latin-1")})
+
+
+def _location(answer: LocalReply) -> str:
+    name, _, value = answer.lines.partition(b": ")
+    return value.rstrip(b"\r\n").decode("latin-1") if name == b"Location" else ""
 
 
 def _tables(services: Mapping[str, Service], coded: Mapping[str, SplitTable]) -> dict[str, Table]:
@@ -197,7 +187,7 @@ def _slots(counts: Mapping[str, int]) -> str:
 
 
 def _targets(
-    services: Mapping[str, Service], tables: Mapping[str, Table]
+    services: Mapping[str, Service], tables: Mapping[str, Table], found: FoundEndpoints
 ) -> dict[tuple[str, str], Target]:
     targets: dict[tuple[str, str], Target] = {}
     for name, service in services.items():
@@ -207,61 +197,98 @@ def _targets(
                 index=len(targets),
                 service=name,
                 version=version,
-                endpoints=release.endpoints,
+                endpoints=tuple(each.url for each in endpoints_of(release, found)),
                 share=counts.get(version, 0) / len(tables[name].slots),
             )
     return targets
 
 
+def _act(
+    route: Route, assigns: Mapping[str, Assign], trusted: TrustedProxies, *, strict: bool
+) -> _Act:
+    """(head, peer, route) → what a route does with a request that it matched."""
+    act: _Act
+    if route.service is not None:
+        act = _rewriting(assigns[route.service], route, strict=strict)
+    elif route.redirect is not None:
+        act = compile_redirect(route.redirect, route.match.path, trusted)
+    else:
+        act = compile_direct(route.respond or DirectResponse())
+    if route.cors is None:
+        return act
+    cors = CorsPolicy(route.cors)
+
+    def asked_first(head: HeadView, peer: str, index: int) -> Decision | LocalReply:
+        return cors.preflight(head, index) or act(head, peer, index)
+
+    return asked_first
+
+
+def _rewriting(assign: Assign, route: Route, *, strict: bool) -> Assign:
+    """Args: strict: a path that climbs out of where it was rewritten to is refused: the routes were
+    asked about another one."""
+    change = compile_change(route.rewrite, route.match.path) if route.rewrite else None
+    if change is None:
+        return assign
+
+    def rewritten(head: HeadView, peer: str, index: int) -> Decision:
+        target = change(head.target)
+        path = path_of(target)
+        if has_nul(path) or (strict and has_dots(path)):
+            raise AmbiguousPath
+        return msgspec.structs.replace(assign(head, peer, index), sent_target=target)
+
+    return rewritten
+
+
 def _decide(
-    routes: tuple[Route, ...], assigns: Mapping[str, _Assign], ambiguous: AmbiguousPaths
+    routes: tuple[Route, ...],
+    ordered: tuple[_Act, ...],
+    ambiguous: AmbiguousPaths,
+    means: tuple[TrustedProxies, DrawSlot],
 ) -> Decide:
-    predicates = [compile_match(route.match) for route in routes]
-    ordered = tuple(assigns[route.service] for route in routes)
     refuse = _policy(routes, ambiguous)
-    if routes and predicates[0] is None:
+    if routes and _takes_all(routes[0].match):
         catch_all = ordered[0]
 
-        def decide_all(head: HeadView, peer: str) -> Decision:
-            refuse(head, 0)
+        def decide_all(head: HeadView, peer: str) -> Decision | LocalReply:
+            refuse(head, 0, None)
             return catch_all(head, peer, 0)
 
         return decide_all
-    find = _find(predicates)
+    trusted, draw_slot = means
+    find = compile_find((route.match for route in routes), cors=_with_cors(routes))
+    closer = any(looks_closer(route.match) for route in routes)
 
-    def decide(head: HeadView, peer: str) -> Decision | None:
-        index = find(head)
-        refuse(head, index)
+    def decide(head: HeadView, peer: str) -> Decision | LocalReply | None:
+        view = RequestView(head, peer, trusted, draw_slot) if closer else None
+        index = find(head, path_of(head.target), view)
+        refuse(head, index, view)
         return ordered[index](head, peer, index) if index >= 0 else None
 
     return decide
 
 
-def _find(predicates: list[Predicate | None]) -> _Find:
-    """head → the index of the first route that matches; -1 when none does."""
-    numbered = tuple(enumerate(predicates))
-
-    def find(head: HeadView) -> int:
-        for index, matches in numbered:
-            if matches is None or matches(head):
-                return index
-        return -1
-
-    return find
+def _takes_all(match: Match) -> bool:
+    return match.host is None and takes_every_path(match.path) and not looks_closer(match)
 
 
-def _policy(
-    routes: tuple[Route, ...], ambiguous: AmbiguousPaths
-) -> Callable[[HeadView, int], None]:
-    """(head, the index of its route) → nothing, or ``AmbiguousPath``. See ``proxy.core.path``."""
-    by_path = any(looks_at_path(route.match) for route in routes)
+def _with_cors(routes: tuple[Route, ...]) -> frozenset[int]:
+    return frozenset(index for index, route in enumerate(routes) if route.cors is not None)
+
+
+def _policy(routes: tuple[Route, ...], ambiguous: AmbiguousPaths) -> _Refuse:
+    """(head, the index of its route, a view of it) → nothing, or ``AmbiguousPath``. See
+    ``proxy.core.path``."""
+    by_path = not all(takes_every_path(route.match.path) for route in routes)
     if ambiguous == "pass" or (ambiguous == "route" and not by_path):
         return _refuse_nul
-    find = _find([compile_match(decoded_match(route.match)) for route in routes])
+    matches = (decoded_match(route.match) for route in routes)
+    find = compile_find(matches, decoded=True, cors=_with_cors(routes))
     # A pattern that is encoded itself has other spellings among the plain paths.
     skip_plain = ambiguous == "refuse" or not any(is_encoded(route.match) for route in routes)
 
-    def refuse(head: HeadView, index: int) -> None:
+    def refuse(head: HeadView, index: int, view: RequestView | None) -> None:
         target = head.target
         if skip_plain and PLAIN.fullmatch(target) is not None:
             return
@@ -273,62 +300,12 @@ def _policy(
                 raise AmbiguousPath
         elif not (skip_plain and PLAIN.fullmatch(path) is not None):
             for reading in readings(path):
-                if find(Reread(head, reading)) != index:
+                if find(head, reading, view) != index:
                     raise AmbiguousPath
 
     return refuse
 
 
-def _refuse_nul(head: HeadView, _index: int) -> None:
+def _refuse_nul(head: HeadView, _index: int, _view: RequestView | None) -> None:
     if has_nul(head.target) and has_nul(path_of(head.target)):
         raise AmbiguousPath
-
-
-def _assign(
-    name: str,
-    service: Service,
-    table: Table,
-    targets: Mapping[tuple[str, str], Target],
-    means: tuple[TrustedProxies, DrawSlot, NewId],
-) -> _Assign:
-    """(head, peer, route) → the decision within one service.
-
-    A service with one version in use is decided like any other but for the reason: it costs a
-    fraction of a microsecond, and who has a key and who has none shows before a rollout begins.
-    """
-    trusted, draw_slot, new_id = means
-    find_key = compile_sticky(service.sticky, trusted, new_id)
-    owners = tuple(targets[name, version] for version in table.names)
-    slots = table.slots
-    seed = seed_of(service.salt or name)
-    keyed, drawn = (Reason.SPLIT, Reason.RANDOM) if len(owners) > 1 else (Reason.ONLY_VERSION,) * 2
-
-    def assign(head: HeadView, peer: str, route: int) -> Decision:
-        key = find_key(head, peer)
-        if key is None:
-            slot = draw_slot()
-            return Decision(owners[slots[slot]], route, slot, "random", drawn)
-        value, source, set_cookie = key
-        slot = slot_of(value, seed)
-        return Decision(owners[slots[slot]], route, slot, source, keyed, set_cookie)
-
-    header = first_header(service.sticky)
-    if header is None:
-        return assign
-    return _header_first(header, assign, (owners, slots, seed, keyed))
-
-
-def _header_first(
-    header: bytes, otherwise: _Assign, split: tuple[tuple[Target, ...], bytes, int, Reason]
-) -> _Assign:
-    """The common case in one call to the head; all other requests take the whole chain."""
-    owners, slots, seed, reason = split
-
-    def assign(head: HeadView, peer: str, route: int) -> Decision:
-        key = head.header(header)
-        if not key:
-            return otherwise(head, peer, route)
-        slot = slot_of(key, seed)
-        return Decision(owners[slots[slot]], route, slot, "header", reason)
-
-    return assign

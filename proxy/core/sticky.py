@@ -4,24 +4,26 @@ A key is only the value, not where it was found: the same user id in a header an
 same user on the same slot. A jwt claim is used for keying only; the token's signature is the
 service's business.
 
-Sources: RFC 6265 section 4.2 (Cookie), RFC 6750 section 2.1 (bearer tokens), RFC 7519 section 7
-(jwt), the URL standard's form encoding (query).
+Sources: RFC 6750 section 2.1 (bearer tokens), RFC 7519 section 7 (jwt).
 """
 
 import binascii
 import re
 from collections.abc import Callable
 from typing import Literal, NamedTuple
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from proxy.core.forwarded import TrustedProxies, client_ip
 from proxy.core.message import HeadView
-from proxy.model.config import GeneratedId, KeyFrom, KeySource, Sticky
+from proxy.core.values import cookie_value, query_value
+from proxy.model.config import CookieAttributes, GeneratedId, KeyFrom, KeySource, Sticky
 
-Source = Literal["header", "cookie", "query", "jwt", "client_ip", "generated", "random"]
-"""Which source decided; ``random`` when none yielded. Values of the metrics' label ``source``."""
+Source = Literal[
+    "header", "cookie", "query", "jwt", "client_ip", "generated", "random", "pin", "override"
+]
+"""Which source decided; ``random`` when none yielded; ``pin`` and ``override`` before any was
+looked at. Values of the metrics' label ``source``."""
 
 Reader = Callable[[HeadView, str], bytes | None]
 """Reads a key from a head and the peer's address; empty or None when there is none."""
@@ -78,16 +80,32 @@ def _step(source: KeySource, trusted: TrustedProxies, new_id: NewId) -> FindKey:
     if source == "generated":
         return _generated(GeneratedId(), new_id)
     if source == "client_ip":
-        return _plain("client_ip", _from_client_ip(trusted))
-    if source.header:
-        return _plain("header", _from_header(source.header))
-    if source.cookie:
-        return _plain("cookie", _from_cookie(source.cookie))
-    if source.query:
-        return _plain("query", _from_query(source.query))
-    if source.jwt:
-        return _plain("jwt", _from_jwt(source.jwt))
-    return _generated(source.generated or GeneratedId(), new_id)
+        return _plain("client_ip", read_client_ip(trusted))
+    kind = _kind(source)
+    if kind == "generated":
+        return _generated(source.generated or GeneratedId(), new_id)
+    return _plain(kind, reader_of(source))
+
+
+def reader_of(source: KeyFrom) -> Reader:
+    """Reads the source that is set, if it is none that the proxy makes."""
+    if source.header is not None:
+        return _from_header(source.header)
+    if source.cookie is not None:
+        return _from_cookie(source.cookie)
+    if source.query is not None:
+        return _from_query(source.query)
+    return _from_jwt(source.jwt or "")
+
+
+def _kind(source: KeyFrom) -> Source:
+    if source.header is not None:
+        return "header"
+    if source.cookie is not None:
+        return "cookie"
+    if source.query is not None:
+        return "query"
+    return "generated" if source.jwt is None else "jwt"
 
 
 def _plain(source: Source, read: Reader) -> FindKey:
@@ -98,18 +116,30 @@ def _plain(source: Source, read: Reader) -> FindKey:
     return find
 
 
+def cookie_attributes(cookie: CookieAttributes) -> str:
+    """What follows a cookie's value (RFC 6265 section 4.1)."""
+    parts = [f"Path={cookie.path}", "HttpOnly", f"SameSite={cookie.same_site}"]
+    if cookie.domain:
+        parts.append(f"Domain={cookie.domain}")
+    if cookie.secure:
+        parts.append("Secure")
+    if cookie.max_age_s:
+        parts.append(f"Max-Age={cookie.max_age_s}")
+    return "".join(f"; {part}" for part in parts)
+
+
 def _generated(generated: GeneratedId, new_id: NewId) -> FindKey:
     """Keys on our own id cookie. One that we would not have made is replaced, so that what is
     stored at clients keeps one form."""
     read = _from_cookie(generated.cookie)
-    age = f"; Max-Age={generated.max_age_s}" if generated.max_age_s else ""
+    attributes = cookie_attributes(generated)
 
     def find(head: HeadView, peer: str) -> Key:
         value = read(head, peer)
         if value and _GENERATED_ID.fullmatch(value):
             return Key(value, "generated")
         fresh = new_id()
-        cookie = f"{generated.cookie}={fresh}; Path=/; HttpOnly; SameSite=Lax{age}"
+        cookie = f"{generated.cookie}={fresh}{attributes}"
         return Key(fresh.encode(), "generated", cookie.encode())
 
     return find
@@ -120,7 +150,8 @@ def _from_header(name: str) -> Reader:
     return lambda head, _peer: head.header(lowered)
 
 
-def _from_client_ip(trusted: TrustedProxies) -> Reader:
+def read_client_ip(trusted: TrustedProxies) -> Callable[[HeadView, str], bytes]:
+    """Reads the client's address (``proxy.core.forwarded``)."""
     if not trusted:
         return lambda _head, peer: client_ip(peer, None, trusted).encode()
 
@@ -133,39 +164,12 @@ def _from_client_ip(trusted: TrustedProxies) -> Reader:
 
 def _from_cookie(name: str) -> Reader:
     wanted = name.encode()
-
-    def read(head: HeadView, _peer: str) -> bytes | None:
-        field = head.header(b"cookie")
-        return _cookie_value(field, wanted) if field and wanted in field else None
-
-    return read
-
-
-def _cookie_value(field: bytes, wanted: bytes) -> bytes | None:
-    for pair in field.split(b";"):
-        name, equals, value = pair.partition(b"=")
-        if equals and name.strip(b" \t") == wanted:
-            value = value.strip(b" \t")
-            quoted = len(value) > 1 and value[:1] == value[-1:] == b'"'
-            return value[1:-1] if quoted else value
-    return None
+    return lambda head, _peer: cookie_value(head, wanted)
 
 
 def _from_query(name: str) -> Reader:
     wanted = name.encode()
-
-    def read(head: HeadView, _peer: str) -> bytes | None:
-        for pair in head.target.partition(b"?")[2].split(b"&"):
-            field, _, value = pair.partition(b"=")
-            if _form_decoded(field) == wanted:
-                return _form_decoded(value)
-        return None
-
-    return read
-
-
-def _form_decoded(text: bytes) -> bytes:
-    return unquote_to_bytes(text.replace(b"+", b" "))
+    return lambda head, _peer: query_value(head.target, wanted)
 
 
 def _from_jwt(claim: str) -> Reader:

@@ -21,6 +21,7 @@ _FORWARDED: Final = frozenset((b"forwarded", b"x-real-ip"))
 # A trusted proxy writes the names with "-"; in another spelling they are its client's.
 _MISSPELT: Final = re.compile(rb"(?im)^x(?=[^:]*_)[-_](?:forwarded[^:]*|real[-_]ip):.*\n")
 # Framing fields are written anew. With "_" for "-" only WSGI and CGI servers would read them.
+_HOST: Final = re.compile(rb"\nhost:[^\n]*\n", re.IGNORECASE)
 _REWRITTEN: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"x-request-id"))
 
 
@@ -133,3 +134,27 @@ def _response_fields(head: ResponseHead) -> bytes:
     if head.status == 204 or head.status < 200:  # RFC 9110 §8.6
         dropped.add(b"content-length")
     return head.without(dropped, _OWN_PREFIXES)
+
+
+def suffixed(head: bytes, suffix: bytes) -> bytes:
+    """A head as ``upstream_head`` makes it, with ``suffix`` behind the name in its Host; an address
+    stays as it is."""
+    found = _HOST.search(head)
+    if found is None:
+        return head
+    name, colon, port = found[0][6:].strip().partition(b":")
+    if name.startswith(b"["):
+        return head
+    line = b"\nHost: " + name + suffix + colon + port + b"\r\n"
+    return head[: found.start()] + line + head[found.end() :]
+
+
+def asked_for(head: bytes, request: RequestHead, target: bytes | None, host: bytes | None) -> bytes:
+    """A head as ``upstream_head`` makes it, for another target or host than the client's.
+
+    ``X-Forwarded-Host`` keeps what the client asked for.
+    """
+    if target is not None:
+        start = len(request.method) + 1
+        head = head[:start] + target + head[start + len(request.target) :]
+    return head if host is None else _HOST.sub(b"\nHost: " + host + b"\r\n", head, count=1)

@@ -1,4 +1,5 @@
-"""Owns the answers that the proxy makes by itself: small problem+json bodies (RFC 9457)."""
+"""Owns the answers that the proxy makes by itself: problem+json bodies (RFC 9457), and those that
+the configuration gives."""
 
 from http import HTTPStatus
 
@@ -24,7 +25,7 @@ def problem_response(
         body: False for an answer to HEAD.
         retry_after_s: named in ``Retry-After`` unless 0.
     """
-    title = HTTPStatus(status).phrase
+    title = _phrase(status)
     document = {"type": "about:blank", "title": title, "status": status, "detail": detail}
     if ident:
         document["request_id"] = ident.decode("latin-1")
@@ -39,5 +40,36 @@ def problem_response(
             b"" if keep_alive else b"Connection: close\r\n",
             b"\r\n",
             content if body else b"",
+        )
+    )
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:  # one that nobody registered
+        return ""
+
+
+def own_head(status: int, lines: bytes, size: int, *, ident: bytes, keep_alive: bool) -> bytes:
+    """The head of a response in the configuration's words.
+
+    Args:
+        status: 200–599.
+        lines: field lines, each with its CRLF; none of the framing.
+        size: of the content, in bytes.
+        ident: the request's id.
+        keep_alive: False adds ``Connection: close``.
+    """
+    title = _phrase(status)
+    bodiless = status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)  # RFC 9110 section 8.6
+    return b"".join(
+        (
+            b"HTTP/1.1 %d %b\r\n" % (status, title.encode()),
+            lines,
+            b"" if bodiless else b"Content-Length: %d\r\n" % size,
+            b"X-Request-Id: " + ident + b"\r\n",
+            b"" if keep_alive else b"Connection: close\r\n",
+            b"\r\n",
         )
     )

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import FieldInfo
 
+from proxy.model.config import Content, Secret
 from proxy.model.nodes import MERGE, Dict, Node, Scalar, Sequence, resolve
 from proxy.model.report import Report, field_of, item_of
 from proxy.model.wording import did_you_mean, has_control, listed, shown
@@ -96,7 +97,8 @@ def _convert_tuple(
 
 
 def _convert_union(kinds: tuple[Any, ...], node: Node, report: Report, path: str) -> Any:
-    """``X | None``, words, or words and one struct: the only ones that the configuration has."""
+    """``X | None``, words, words and one struct, or a text and one struct: the only ones that the
+    configuration has."""
     if type(None) in kinds and isinstance(node, Scalar) and node.value is None:
         return None
     kinds = tuple(kind for kind in kinds if kind is not type(None))
@@ -104,11 +106,15 @@ def _convert_union(kinds: tuple[Any, ...], node: Node, report: Report, path: str
     words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
     if (len(kinds) == 1 and not words) or (struct and isinstance(node, Dict)):
         return convert(struct or kinds[0], node, report, path)
+    text = next((kind for kind in kinds if _unwrap(kind)[0] is str), None)
+    if text is not None:
+        return convert(text, node, report, path)
     if isinstance(node, Scalar) and node.value in words:
         return node.value
     word = node.value if isinstance(node, Scalar) else None
-    hint = did_you_mean(word, words) if isinstance(word, str) else ""
-    expected = f"expected {' or '.join(words)},"
+    names = [str(word) for word in words]
+    hint = did_you_mean(word, names) if isinstance(word, str) else ""
+    expected = f"expected {' or '.join(names)},"
     if struct:
         expected += f" or a mapping of {listed(field.name for field in _fields(struct))};"
     report.add(path, f"{expected} got {_got(node)}{hint}")
@@ -128,8 +134,10 @@ def _convert_leaf(kind: Any, node: Node, report: Report, path: str) -> Any:
 
 def _leaf_problem(kind: Any, value: Any) -> str:
     """Why a value is not of this type, in words; nothing when it is."""
-    if isinstance(value, str) and has_control(value):
+    if kind != Secret and isinstance(value, str) and has_control(value, of_lines=kind == Content):
         return f"control characters are not allowed, got {shown(value)}"
+    if kind == Secret and not _is_secret(value):
+        return "expected a text of 16 to 256 characters"  # which are nobody's business
     try:
         msgspec.convert(value, kind, strict=True)
     except msgspec.ValidationError:
@@ -191,6 +199,10 @@ def _fields(kind: Any) -> tuple[FieldInfo, ...]:
     return msgspec.structs.fields(kind)
 
 
+def _is_secret(value: object) -> bool:
+    return isinstance(value, str) and 16 <= len(value) <= 256 and not has_control(value)
+
+
 def _unwrap(kind: Any) -> tuple[Any, tuple[Meta, ...]]:
     if get_origin(kind) is not Annotated:
         return kind, ()
@@ -207,5 +219,5 @@ def _blank(kind: Any) -> Any:
         return base(**{field.name: _blank(field.type) for field in _fields(base) if field.required})
     if get_origin(base) is Literal:
         return get_args(base)[0]
-    empty = {dict: dict, tuple: tuple}.get(get_origin(base), str)
-    return empty()
+    empty = get_origin(base) or base
+    return empty() if empty in (dict, tuple, int, float, bool) else ""

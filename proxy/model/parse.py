@@ -8,14 +8,15 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeVar
 
-from proxy.model.config import Config, Traffic
+from proxy.model.config import Config, Endpoint, EndpointUrl, Struct, Traffic, endpoint_of
 from proxy.model.convert import convert
 from proxy.model.errors import Problem
-from proxy.model.report import Report
-from proxy.model.validate import check_config, check_traffic
+from proxy.model.found import is_source
+from proxy.model.report import Report, item_of
+from proxy.model.validate import check_config, check_endpoints, check_traffic
 from proxy.model.yaml_source import read_nodes
 
-_T = TypeVar("_T", bound=Traffic)
+_T = TypeVar("_T", bound=Struct)
 _NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 _WEIGHTS = re.compile(r"(services\..+)\.weights\b.*")
 
@@ -35,6 +36,31 @@ def parse_traffic(text: str, *, file: str = "", env: Mapping[str, str] = _NO_VAR
     Raises: ConfigError holding every problem, by line.
     """
     return _parse(Traffic, check_traffic, text, file, env)
+
+
+class _EndpointFile(Struct, frozen=True):
+    endpoints: tuple[EndpointUrl | Endpoint, ...]
+
+
+def parse_endpoints(text: str, *, file: str = "") -> tuple[Endpoint, ...]:
+    """A file of endpoints, as ``file://`` sources name them: ``endpoints:`` and a list, as a
+    version has it. The list may be empty.
+
+    Raises: ConfigError holding every problem, by line.
+    """
+    parsed = _parse(_EndpointFile, _check_endpoint_file, text, file, _NO_VARIABLES)
+    return tuple(map(endpoint_of, parsed.endpoints))
+
+
+def _check_endpoint_file(value: _EndpointFile) -> list[Problem]:
+    problems = list(check_endpoints("endpoints", value.endpoints))
+    if not problems:
+        problems = [
+            Problem(item_of("endpoints", index), "a source cannot name another")
+            for index, given in enumerate(value.endpoints)
+            if is_source(endpoint_of(given).url)
+        ]
+    return problems
 
 
 def _parse(

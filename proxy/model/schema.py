@@ -14,7 +14,7 @@ import msgspec
 
 from proxy.model import config as config_module
 from proxy.model.config import Config
-from proxy.model.validate import EXACTLY_ONE
+from proxy.model.validate import EXACTLY_ONE, optional_fields
 from proxy.model.variables import REFERENCE
 
 TARGET = Path("docs/config.schema.json")
@@ -37,7 +37,7 @@ def config_schema() -> dict[str, Any]:
             if text := texts.get((name, field)):
                 fields[field]["description"] = text
     for kind in EXACTLY_ONE:
-        _take_exactly_one(types[kind.__name__])
+        _take_exactly_one(types[kind.__name__], optional_fields(kind))
     types = {name: types[name] for name in sorted(types)}
     whole: dict[str, Any] = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -92,10 +92,11 @@ def _open_to_variables(schema: Any) -> Any:
     }
 
 
-def _take_exactly_one(schema: dict[str, Any]) -> None:
-    """One property, and no null: what is not meant is left out."""
-    schema["minProperties"] = schema["maxProperties"] = 1
-    for field in schema["properties"].values():
+def _take_exactly_one(schema: dict[str, Any], names: list[str]) -> None:
+    """One of these properties, and no null: what is not meant is left out."""
+    schema["oneOf"] = [{"required": [name]} for name in names]
+    for name in names:
+        field = schema["properties"][name]
         field.pop("default")
         field["anyOf"] = [kind for kind in field["anyOf"] if kind != {"type": "null"}]
 

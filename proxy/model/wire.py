@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from proxy.model.config import Config, Traffic
+from proxy.model.config import Config, Endpoint, Traffic
 from proxy.model.errors import Problem
 
 
@@ -81,6 +81,41 @@ class VersionCounts(msgspec.Struct):
     """Open now."""
     request_bytes: int = 0
     response_bytes: int = 0
+    ejections: int = 0
+    """Of endpoints; not by endpoint, as those that sources find come and go without end."""
+    segments: dict[str, int] = {}
+    """Finished requests by ``"dimension=value"`` and class of status, such as ``"country=de 2xx"``.
+    Those of testers are not among them."""
+
+
+class EndpointStates(msgspec.Struct):
+    """In how many processes an endpoint is in which state, and what they ask of it now."""
+
+    service: str
+    version: str
+    endpoint: str
+    used: int = 0
+    ejected: int = 0
+    unhealthy: int = 0
+    unknown: int = 0
+    """Not checked yet."""
+    off: int = 0
+    """Its weight is 0."""
+    busy: int = 0
+    """Connections that serve a request."""
+
+
+class SourceState(msgspec.Struct, frozen=True):
+    """What there is to tell of one source of endpoints."""
+
+    source: str
+    """Its URL."""
+    endpoints: int
+    """Found last."""
+    trouble: str = ""
+    """Why it does not answer now; empty when it does."""
+    failures: int = 0
+    """How often it did not."""
 
 
 class Counts(msgspec.Struct, frozen=True, tag="counts"):
@@ -93,6 +128,12 @@ class Counts(msgspec.Struct, frozen=True, tag="counts"):
     """Access log lines dropped because their reader was too slow or the disk refused them."""
     shed: dict[str, int] = {}
     """Connections and requests refused for overload, by the limit that was reached."""
+    endpoints: tuple[EndpointStates, ...] = ()
+    """Of the revision in force."""
+    copies: tuple[VersionCounts, ...] = ()
+    """As ``versions``, of mirrored requests."""
+    copies_dropped: int = 0
+    """For want of room, or because their body was too long."""
 
 
 class Install(msgspec.Struct, frozen=True, tag="install"):
@@ -101,6 +142,8 @@ class Install(msgspec.Struct, frozen=True, tag="install"):
     config: Config
     """What it says of the process itself; its traffic is not looked at."""
     snapshot: Snapshot
+    found: dict[str, tuple[Endpoint, ...]] = {}
+    """By a source's URL, the endpoints behind it now (``proxy.model.found``)."""
 
 
 class Pull(msgspec.Struct, frozen=True, tag="pull"):

@@ -7,6 +7,7 @@ from itertools import islice
 _SHOWN = 60
 _COMPARED = 100
 """Comparing words is slow; nobody is helped by a guess among more names than these."""
+_LAYOUT = dict.fromkeys(map(ord, "\n\r\t"))
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -36,6 +37,9 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(row[:10]) + (", …" if len(row) > 10 else "")
 
 
-def has_control(text: str) -> bool:
-    """Whether a control character or half a surrogate pair is in it: no setting needs one."""
+def has_control(text: str, *, of_lines: bool = False) -> bool:
+    """Whether a control character or half a surrogate pair is in it: no setting needs one, but for
+    the ends of lines and tabs where a text is ``of_lines``."""
+    if of_lines:
+        text = text.translate(_LAYOUT)
     return _UNPRINTABLE.search(text) is not None

@@ -11,15 +11,18 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Final, cast
 
+from proxy.core.local_reply import LocalReply
 from proxy.core.path import AmbiguousPath
 from proxy.http1.body import ChunkedFramer, Framer, LengthFramer
 from proxy.http1.errors import BadChunk, BadRequest
 from proxy.http1.forward import Hop
 from proxy.http1.grammar import EMPTY_LINES, HEAD_END, is_broken
-from proxy.http1.problem import problem_response
+from proxy.http1.problem import own_head, problem_response
 from proxy.http1.request import RequestHead, parse_request
+from proxy.model.regex import BeyondRegex
 from proxy.net.backlog import Backlog
 from proxy.net.deadline import Deadline
+from proxy.net.edits import ANSWERED_HERE
 from proxy.net.exchange import Exchange
 from proxy.net.load import RETRY_AFTER_S
 from proxy.net.outbox import LARGE_BYTES, MOST_BYTES
@@ -225,8 +228,20 @@ class DownstreamConnection:
         else:
             transport.write(data)
 
-    def answer(self, status: int, detail: str, ident: bytes, *, request_done: bool) -> None:
-        """Answer in the endpoint's place; the exchange is over."""
+    def answer(
+        self,
+        status: int,
+        detail: str,
+        ident: bytes,
+        edit: Callable[[bytes], bytes] | None,
+        *,
+        request_done: bool,
+    ) -> None:
+        """Answer in the endpoint's place; the exchange is over.
+
+        Args:
+            edit: changes the head.
+        """
         exchange = self._exchange
         self._exchange = None
         keep_alive = self.keep_alive and request_done
@@ -234,7 +249,11 @@ class DownstreamConnection:
             keep_alive = False
         self.keep_alive = keep_alive
         body = exchange is None or exchange.method != "HEAD"
-        self.send(problem_response(status, detail, ident=ident, keep_alive=keep_alive, body=body))
+        data = problem_response(status, detail, ident=ident, keep_alive=keep_alive, body=body)
+        if edit is not None:
+            head, end, content = data.partition(HEAD_END)
+            data = edit(head + end) + content
+        self.send(data)
         self._over()
 
     def on_exchange_over(self) -> None:
@@ -484,8 +503,17 @@ class DownstreamConnection:
         except AmbiguousPath:
             said = "This path can be read in more than one way."
             raise BadRequest(400, said, method=head.method) from None
+        except BeyondRegex as beyond:
+            raise BadRequest(400, str(beyond), method=head.method) from None
         if decision is None:
             self._no_route(head, payload, done=done)
+            return end
+        if runtime.buckets:
+            limited = self._rate_limited(decision.route)
+            if limited is not None:
+                decision = limited
+        if isinstance(decision, LocalReply):
+            self._answer_here(head, decision, payload, done=done)
             return end
         exchange = self._exchange = Exchange(self, runtime, head, decision)
         if done:
@@ -550,7 +578,7 @@ class DownstreamConnection:
         return self._backlog().reads_on(self._plane.loop.time(), self._plane.downstream)
 
     def _no_route(self, head: RequestHead, payload: bytes, *, done: bool) -> None:
-        ident = self._plane.runtime.unrouted(self, head, len(payload))
+        ident = self._plane.runtime.unserved(self, head, None, len(payload))
         # What comes behind an Upgrade may be meant for the other protocol.
         self.keep_alive = self.keep_alive and done and not head.upgrade
         self._framer = None
@@ -560,6 +588,37 @@ class DownstreamConnection:
                 keep_alive=self.keep_alive, body=head.method != "HEAD",
             )
         )  # fmt: skip
+        self._answered_here()
+
+    def _answer_here(
+        self, head: RequestHead, answer: LocalReply, payload: bytes, *, done: bool
+    ) -> None:
+        """A route that leads to no service."""
+        runtime = self._plane.runtime
+        ident = runtime.unserved(self, head, answer, len(payload))
+        self.keep_alive = self.keep_alive and done and not head.upgrade  # as in _no_route
+        self._framer = None
+        body = answer.body
+        data = own_head(
+            answer.status, answer.lines, len(body), ident=ident, keep_alive=self.keep_alive
+        )
+        edits = runtime.edits.get((answer.route, ANSWERED_HERE)) if runtime.edits else None
+        if edits is not None and answer.reason != "preflight":
+            data = edits.of_response(data, head.header(b"origin"), b"")
+        self.send(data if head.method == "HEAD" else data + body)
+        self._answered_here()
+
+    def _rate_limited(self, route: int) -> LocalReply | None:
+        """The answer to a request that is one too many for its route."""
+        plane = self._plane
+        bucket = plane.runtime.buckets[route]
+        if bucket is None or bucket.take(plane.loop.time()):
+            return None
+        plane.load.shed["rate_limit"] += 1
+        lines = b"Content-Type: text/plain\r\nRetry-After: %d\r\n" % bucket.wait_s()
+        return LocalReply(route, "rate_limit", 429, lines, b"Too many requests for this route.\n")
+
+    def _answered_here(self) -> None:
         if self.keep_alive:
             self._over()
         else:

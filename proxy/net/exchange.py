@@ -16,13 +16,19 @@ from proxy.core.outcome import Outcome
 from proxy.http1.body import encode_chunk, encode_last_chunk
 from proxy.http1.forward import downstream_head, request_id, switch_head, upstream_head
 from proxy.http1.response import Framing, ResponseHead, is_switch
+from proxy.net.asker import Asker
 from proxy.net.deadline import Deadline
 
 if TYPE_CHECKING:
-    from proxy.core.router import Decision
+    from collections.abc import Callable
+
+    from proxy.core.decision import Decision
     from proxy.http1.request import RequestHead
     from proxy.net.downstream import DownstreamConnection
+    from proxy.net.faults import FaultPolicy
+    from proxy.net.mirror import MirrorCopy
     from proxy.net.pool import EndpointPool
+    from proxy.net.retries import RetryPolicy
     from proxy.net.runtime import Runtime, VersionRuntime
     from proxy.net.upstream import UpstreamConnection
 
@@ -42,7 +48,12 @@ _REQUEST_TIMEOUT: Final = Outcome.REQUEST_TIMEOUT.value
 _IDEMPOTENT: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 _EVENT_STREAM: Final = b"text/event-stream"
 
+_NO_ENDPOINT: Final = Outcome.NO_ENDPOINT.value
+_OVERFLOW: Final = Outcome.OVERFLOW.value
+
 _ANSWERS: Final[dict[str, tuple[int, str]]] = {
+    Outcome.NO_ENDPOINT: (503, "No endpoint of this version works."),
+    Outcome.OVERFLOW: (503, "This version has as much in hand as it may."),
     Outcome.CONNECT_FAILED: (503, "No endpoint of this version accepts connections."),
     Outcome.CONNECT_TIMEOUT: (504, "The endpoint did not accept the connection in time."),
     Outcome.RESET: (502, "The endpoint closed the connection before it answered."),
@@ -52,7 +63,7 @@ _ANSWERS: Final[dict[str, tuple[int, str]]] = {
 }
 
 
-class Exchange:
+class Exchange(Asker):
     """One request that was given to a version.
 
     Attributes:
@@ -67,9 +78,10 @@ class Exchange:
     """
 
     __slots__ = (
-        "_chunked_out", "_downstream", "_head", "_limit", "_pending", "_request_done", "_runtime",
-        "_started", "_task", "_timeouts", "_upstream", "_version", "_whole", "attempts", "decision",
-        "endpoint", "ident", "idle_s", "is_upgrade", "method", "outcome", "paused", "request_bytes",
+        "_again", "_chunked_out", "_copy", "_delayed", "_downstream", "_edits", "_head", "_keeps",
+        "_limit", "_pending", "_request_done", "_response_s", "_retries", "_retry", "_runtime",
+        "_serving", "_started", "_task", "_timeouts", "_tried", "_upstream", "_version", "_whole",
+        "attempts", "decision", "endpoint", "ident", "is_upgrade", "outcome", "request_bytes",
         "response_bytes", "seconds", "status",
     )  # fmt: skip
 
@@ -84,6 +96,7 @@ class Exchange:
         self._downstream = downstream
         self._runtime = runtime
         self._version: VersionRuntime = version
+        self._serving: VersionRuntime = version  # whose endpoints are asked
         self._head = head
         self._pending = b""
         self._whole = True
@@ -93,13 +106,13 @@ class Exchange:
         self._task: asyncio.Task[None] | None = None
         self._limit: Deadline | None = None
         self._timeouts = timeouts = runtime.router.timeouts[decision.route]
+        super().__init__(head.method, timeouts.idle_s)
+        edits = runtime.edits
+        self._edits = edits.get((decision.route, decision.target.index)) if edits else None
         self._started = perf_counter()
         self.decision = decision
-        self.method = head.method
         self.ident = request_id(head, runtime.next_id())
-        self.idle_s = timeouts.idle_s
         self.is_upgrade = bool(head.upgrade)
-        self.paused = False
         self.status = 0
         self.attempts = 0
         self.endpoint = ""
@@ -107,6 +120,16 @@ class Exchange:
         self.request_bytes = 0
         self.response_bytes = 0
         self.seconds = 0.0
+        self._response_s = timeouts.response_s
+        self._retry: RetryPolicy | None = None
+        self._keeps = False
+        self._again: asyncio.TimerHandle | None = None
+        self._delayed: FaultPolicy | None = None
+        self._copy: MirrorCopy | None = None
+        if runtime.retries:
+            self._prepare_retries(runtime.retries[decision.route])
+        if runtime.mirrors and not self.is_upgrade:
+            self._copy = runtime.mirrored(head, downstream.hop, self.ident, decision)
         version.observer.started(decision.source)
 
     # From the client's side.
@@ -114,6 +137,8 @@ class Exchange:
     def start(self, payload: bytes, *, done: bool) -> None:
         """Send the head and what of the body came with it."""
         head = self._head
+        if self._copy is not None:
+            self._copy.add(payload, done=done)  # sent when it is clear that an endpoint is asked
         if payload:
             self.request_bytes += len(payload)
             payload = self._encode(payload)
@@ -121,17 +146,44 @@ class Exchange:
             payload += encode_last_chunk(self._downstream.trailers)
         self._request_done = done
         self._pending = payload
+        if self._keeps:
+            self._keep(b"")
         if not done:
             self._limit_whole()
-        pool = self._version.pick()
+        if not self._runtime.faults or not self._strikes():
+            self._begin()
+
+    def _begin(self) -> None:
+        if self._version.is_full:
+            self._refuse(_OVERFLOW)
+            return
+        pool = self._pick()
+        if pool is None:
+            self._refuse(_NO_ENDPOINT)
+            return
+        if self._copy is not None:
+            self._copy.open()
         connection = pool.take()
         if connection is not None:
             self._send_head(connection)
         else:
             self._connect(pool)
 
+    def _pick(self) -> EndpointPool | None:
+        """Whom to ask; where nobody works, one of those who stand in for this version."""
+        pool = self._serving.pick(self.decision)
+        if pool is None:
+            fallback = self._serving.fallback
+            if fallback is not None:
+                self._attempted(_NO_ENDPOINT)  # it is the user's own version that is charged
+                self._serving = fallback
+                pool = fallback.pick(self.decision)
+        return pool
+
     def on_request_body(self, payload: bytes, *, done: bool) -> None:
         """Pass a further piece of the request's body on."""
+        if self._copy is not None:
+            self._copy.add(payload, done=done)
         self.request_bytes += len(payload)
         data = self._encode(payload) if payload else b""
         if done:
@@ -142,11 +194,13 @@ class Exchange:
         if upstream is None:
             self._pending += data
             return
+        if self._keeps:
+            self._keep(data)
         if self.status == 0 and not done:
             upstream.expect_nothing()  # it is the client's turn
         upstream.send(data)
         if self.status == 0 and done:
-            upstream.expect_within(self._timeouts.response_s)
+            upstream.expect_within(self._response_s)
 
     def on_client_gone(self, status: int = CLIENT_GONE_STATUS) -> None:
         """The client left, or broke its request: whatever the endpoint still does is in vain.
@@ -156,6 +210,7 @@ class Exchange:
         """
         if self._task is not None:
             self._task.cancel()
+        self._stop_waiting()
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             upstream.discard()
@@ -172,7 +227,7 @@ class Exchange:
         """The client has caught up."""
         self.paused = False
         if self._upstream is not None:
-            self._upstream.resume(self.idle_s if self.status else self._timeouts.response_s)
+            self._upstream.resume(self.idle_s if self.status else self._response_s)
 
     # From the endpoint's side.
 
@@ -180,7 +235,8 @@ class Exchange:
         """What waited for the end of the turn is about to be sent."""
         if self.method not in _IDEMPOTENT:
             self._whole = False
-            self._pending = b""
+            if not self._keeps:
+                self._pending = b""
 
     def on_upstream_full(self) -> None:
         """The endpoint is slower than the client."""
@@ -192,7 +248,7 @@ class Exchange:
         """The endpoint has caught up."""
         if self._upstream is not None and self.status == 0:
             if self._request_done:
-                self._upstream.expect_within(self._timeouts.response_s)
+                self._upstream.expect_within(self._response_s)
             else:
                 self._upstream.expect_nothing()
         self._downstream.resume_request()
@@ -217,7 +273,12 @@ class Exchange:
         observer = self._version.observer
         observer.tunnels(1)
         downstream = self._downstream
-        downstream.send(switch_head(head, self._runtime.response_fields(self)))
+        added = self._runtime.response_fields(self)
+        edits = self._edits
+        if edits is None:
+            downstream.send(switch_head(head, added))
+        else:
+            downstream.send(edits.of_response(switch_head(head, b""), self._origin, added))
 
         def moved(request_bytes: int, response_bytes: int) -> None:
             self.request_bytes += request_bytes
@@ -237,6 +298,11 @@ class Exchange:
         self, head: ResponseHead, payload: bytes, *, done: bool, trailers: bytes
     ) -> None:
         """The final head, and what of the body came with it."""
+        retry = self._retry
+        if retry is not None and head.status in retry.statuses and self._may_retry(retry):
+            self._drop_answer(head.status, done=done)
+            self._retry_later(retry)
+            return
         self.status = head.status
         downstream = self._downstream
         if self.is_upgrade:  # what the client sends ahead of a 101 is not meant as requests
@@ -250,13 +316,17 @@ class Exchange:
             chunked = self._chunked_out = minor == 1
             keep_alive = keep_alive and chunked  # else only the connection's end tells the body's
         downstream.keep_alive = keep_alive
+        added = self._runtime.response_fields(self)
+        edits = self._edits
         data = downstream_head(
             head,
             minor=minor,
             keep_alive=keep_alive,
             chunked=chunked,
-            added=self._runtime.response_fields(self),
+            added=added if edits is None else b"",
         )
+        if edits is not None:
+            data = edits.of_response(data, self._origin, added)
         if payload:
             self.response_bytes = len(payload)
             data = b"".join((data, *encode_chunk(payload))) if chunked else data + payload
@@ -296,9 +366,17 @@ class Exchange:
             # Only a new connection: other kept ones may be just as stale.
             self._connect(upstream.pool)
         else:
-            self._give_up(outcome)
+            self._failed(outcome)
 
     # Within.
+
+    def _edit_answer(self, head: bytes) -> bytes:
+        edits = self._edits
+        return head if edits is None else edits.of_response(head, self._origin, b"")
+
+    @property
+    def _origin(self) -> bytes | None:
+        return self._head.header(b"origin")
 
     def _limit_whole(self) -> None:
         """Bound the whole request. One that is answered at once needs no timer of its own."""
@@ -314,13 +392,18 @@ class Exchange:
             self._limit.close()
 
     def _took_too_long(self) -> None:
+        asking = self._task is not None
         if self._task is not None:
             self._task.cancel()
             self._task = None
+        self._stop_waiting()
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             upstream.discard()
-        self._attempted(_REQUEST_TIMEOUT)
+        if asking or upstream is not None:
+            self._attempted(_REQUEST_TIMEOUT)
+        else:  # it waited for another try, or held up on purpose: no endpoint is to blame
+            self.outcome = _REQUEST_TIMEOUT
         self._give_up(_REQUEST_TIMEOUT)
 
     def _encode(self, payload: bytes) -> bytes:
@@ -331,22 +414,40 @@ class Exchange:
         self.attempts += 1
         pool = connection.pool
         self.endpoint = pool.name
+        if self._retry is not None:
+            self._tried.append(pool)
         connection.begin(self)
-        data = upstream_head(self._head, self._downstream.hop, pool.authority, self.ident)
-        data += self._pending
+        head = upstream_head(self._head, self._downstream.hop, pool.authority, self.ident)
+        edits = self._edits
+        if edits is not None:
+            head = edits.of_request(head, self._head, self.decision.sent_target)
+        data = head + self._pending
         self._whole = self._request_done and connection.served > 1 and self.method in _IDEMPOTENT
         if not self._request_done:
             connection.send(data)
         elif connection.send_whole(data):
             self._whole = True  # until a byte of it is sent
-        if not self._whole:
+        if not self._whole and not self._keeps:
             self._pending = b""
         if self._request_done or self._head.header(b"expect") is not None:
-            connection.expect_within(self._timeouts.response_s)
+            connection.expect_within(self._response_s)
         if self.paused:
             connection.pause()
 
+    def _refuse(self, outcome: str) -> None:
+        """There is nobody who could be asked."""
+        if self.outcome != outcome:  # else it was charged when a stand-in was looked for
+            self._attempted(outcome)
+        self._give_up(outcome)
+
     def _connect(self, pool: EndpointPool) -> None:
+        if not self._serving.may_open:
+            kept = self._serving.take_idle()
+            if kept is None:
+                self._refuse(_OVERFLOW)
+            else:
+                self._send_head(kept)
+            return
         if not self._request_done:
             self._downstream.pause_request()
         self._limit_whole()
@@ -355,8 +456,25 @@ class Exchange:
 
     async def _open(self, pool: EndpointPool) -> None:
         """Connect to one endpoint after another of the version until one accepts."""
+        version = self._serving
+        version.opening += 1
+        try:
+            connection, last = await self._opened(pool)
+        finally:
+            version.opening -= 1
+        self._task = None
+        if connection is None:
+            self._failed(last)
+            return
+        if not self._request_done:  # first, as sending may well pause it again
+            self._downstream.resume_request()
+        self._send_head(connection)
+
+    async def _opened(self, pool: EndpointPool) -> tuple[UpstreamConnection | None, str]:
         last = Outcome.CONNECT_FAILED
-        for _ in range(min(MAX_ATTEMPTS, self._version.size)):
+        tried: list[EndpointPool] = []
+        for _ in range(MAX_ATTEMPTS):
+            tried.append(pool)
             self.endpoint = pool.name
             try:
                 async with asyncio.timeout(self._timeouts.connect_s):
@@ -367,17 +485,127 @@ class Exchange:
                 last = Outcome.CONNECT_FAILED
             else:
                 if not connection.transport.is_closing():
-                    self._task = None
-                    if not self._request_done:  # first, as sending may well pause it again
-                        self._downstream.resume_request()
-                    self._send_head(connection)
-                    return
+                    return connection, last
                 last = Outcome.RESET  # it accepted and closed at once: nothing was sent
             self.attempts += 1
             self._attempted(last)
-            pool = self._version.following(pool)
-        self._task = None
-        self._give_up(last)
+            another = self._serving.other(tried)
+            if another is None:
+                break
+            pool = another
+        if self._retry is not None:
+            self._tried += tried
+        return None, last
+
+    def _strikes(self) -> bool:
+        """Whether something goes wrong with this request on purpose."""
+        policy = self._runtime.faults[self.decision.route]
+        if policy is None:
+            return False
+        delay_s, status = policy.strike(self._head, self._downstream.peer)
+        if delay_s:
+            self._delayed = policy
+            policy.active += 1
+            self._wait(delay_s, lambda: self._after_delay(status))
+            return True
+        if status:
+            self._abort(status)
+        return status > 0
+
+    def _after_delay(self, status: int) -> None:
+        self._stop_waiting()
+        if status:
+            self._abort(status)
+            return
+        if not self._request_done:
+            self._downstream.resume_request()
+        self._begin()
+
+    def _abort(self, status: int) -> None:
+        self._finish(status)
+        edit = None if self._edits is None else self._edit_answer
+        said = "This route is given faults on purpose."
+        self._downstream.answer(status, said, self.ident, edit, request_done=self._request_done)
+
+    def _wait(self, delay_s: float, then: Callable[[], None]) -> None:
+        """Read no more of the request until then."""
+        if not self._request_done:
+            self._downstream.pause_request()
+        self._limit_whole()
+        self._again = asyncio.get_running_loop().call_later(delay_s, then)
+
+    def _stop_waiting(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        if self._delayed is not None:
+            self._delayed.active -= 1
+            self._delayed = None
+
+    def _prepare_retries(self, retry: RetryPolicy | None) -> None:
+        if retry is None:
+            return
+        self._retry = retry
+        self._retries = 0
+        self._tried: list[EndpointPool] = []
+        self._keeps = not self.is_upgrade and (retry.any_method or self.method in _IDEMPOTENT)
+        if retry.per_try_s:
+            self._response_s = min(self._response_s, retry.per_try_s)
+
+    def _keep(self, data: bytes) -> None:
+        """Keep what was sent of the body for another try, as long as it is not too much."""
+        retry = self._retry
+        if retry is None or len(self._pending) + len(data) <= retry.replay_bytes:
+            self._pending += data
+        else:
+            self._keeps = False
+            if self._upstream is not None:  # else it is still to be sent
+                self._pending = b""
+
+    def _may_retry(self, retry: RetryPolicy) -> bool:
+        version = self._version
+        if not self._keeps or self.status or self._retries >= retry.retries:
+            return False
+        return self._retries > 0 or retry.allows(version.retrying, version.observer.in_flight)
+
+    def _drop_answer(self, status: int, *, done: bool) -> None:
+        """An answer that the client will not see."""
+        upstream, self._upstream = self._upstream, None
+        self.outcome = _SUCCESS if status < 500 else _SERVER_ERROR
+        self._learn(self.outcome, status)
+        if upstream is not None:
+            if done and self._request_done:
+                upstream.release()
+            else:
+                upstream.discard()
+
+    def _failed(self, outcome: str) -> None:
+        """An attempt brought no answer: on to the next one, or to the end."""
+        retry = self._retry
+        if retry is not None and outcome in retry.outcomes and self._may_retry(retry):
+            self._retry_later(retry)
+        else:
+            self._give_up(outcome)
+
+    def _retry_later(self, retry: RetryPolicy) -> None:
+        if not self._retries:
+            self._version.retrying += 1
+        self._retries += 1
+        self._wait(retry.delay_s(self._retries), self._try_again)
+
+    def _try_again(self) -> None:
+        self._again = None
+        pool = self._serving.other(self._tried) or self._pick()
+        if pool is None:
+            self._refuse(_NO_ENDPOINT)
+            return
+        connection = pool.take()
+        if connection is None:
+            self._connect(pool)
+            return
+        if not self._request_done:
+            self._downstream.resume_request()
+        self._send_head(connection)
 
     def _may_repeat(self, upstream: UpstreamConnection, outcome: Outcome) -> bool:
         return (
@@ -395,7 +623,8 @@ class Exchange:
             return
         status, detail = _ANSWERS[outcome]
         self._finish(status)
-        downstream.answer(status, detail, self.ident, request_done=self._request_done)
+        edit = None if self._edits is None else self._edit_answer
+        downstream.answer(status, detail, self.ident, edit, request_done=self._request_done)
 
     def _complete(self) -> None:
         upstream, self._upstream = self._upstream, None
@@ -410,7 +639,14 @@ class Exchange:
 
     def _attempted(self, outcome: str) -> None:
         self.outcome = outcome
+        self._learn(outcome, self.status)
+
+    def _learn(self, outcome: str, status: int) -> None:
+        """What came of an attempt counts for the user's version, and for the endpoint."""
         self._version.observer.attempted(outcome)
+        endpoints = self._serving.endpoints
+        if endpoints is not None:
+            endpoints.attempted(self.endpoint, outcome, status)
 
     def _finish(self, status: int) -> None:
         self._count(status)
@@ -420,11 +656,17 @@ class Exchange:
     def _count(self, status: int) -> None:
         if self._limit is not None:
             self._limit.close()
+        if self._retry is not None and self._retries:
+            self._version.retrying -= 1
         self.status = status
         self.seconds = seconds = perf_counter() - self._started
         self._version.observer.finished(
             self.method, status, seconds, self.request_bytes, self.response_bytes
         )
+        find = self._version.find_segments
+        if find is not None and self.decision.source != "override":
+            segments = find(self._head, self._downstream.peer)
+            self._version.observer.belonged(segments, status)
 
     def _log(self) -> None:
         log = self._runtime.log

@@ -48,7 +48,7 @@ class Load:
         self.most_connections = 0
         self.most_held_bytes = 0
         self.is_over_memory = False
-        self.shed = {"connections": 0, "held_bytes": 0, "memory": 0}
+        self.shed = {"connections": 0, "held_bytes": 0, "memory": 0, "rate_limit": 0}
 
     def limit(self, limits: Limits) -> None:
         """Hold to these limits from now on."""

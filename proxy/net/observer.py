@@ -6,6 +6,10 @@ from typing import Protocol
 class VersionObserver(Protocol):
     """Hears what happens to one version's requests. Called on the request path: must be cheap."""
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that were started and are not finished, whatever their revision."""
+
     def started(self, source: str) -> None:
         """A request was given to this version; ``source`` is the sticky source that decided."""
 
@@ -17,6 +21,12 @@ class VersionObserver(Protocol):
     ) -> None:
         """A started request is over. ``status`` is what the client was sent, 499 if it had left
         before. Bytes are those of the bodies."""
+
+    def belonged(self, segments: tuple[str, ...], status: int) -> None:
+        """A finished request was one of these segments' (``dimension=value``)."""
+
+    def ejected(self) -> None:
+        """An endpoint was taken out for what its requests met."""
 
     def tunnels(self, change: int) -> None:
         """So many tunnels more, or fewer, are open."""

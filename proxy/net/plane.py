@@ -11,29 +11,42 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from proxy.core.forwarded import TrustedProxies
 from proxy.core.router import Router, compile_router
+from proxy.core.segments import compile_segments
 from proxy.core.slot import SLOTS
+from proxy.core.token_bucket import TokenBucket
 from proxy.http1.forward import Hop
 from proxy.model.address import parse_endpoint
-from proxy.model.config import Downstream, Limits
+from proxy.model.config import Breakers, Downstream, Limits, RateLimit
+from proxy.model.found import NOTHING, FoundEndpoints, endpoints_of, has_sources
+from proxy.model.wire import EndpointStates
 from proxy.net.acceptor import Acceptor
 from proxy.net.deadline import Timers
 from proxy.net.downstream import DownstreamConnection
+from proxy.net.edits import compile_edits
+from proxy.net.endpoints import EndpointSet, is_plain, rules_of
+from proxy.net.faults import compile_faults
+from proxy.net.health import EndpointWatch
 from proxy.net.load import Load
+from proxy.net.mirror import Mirrors, MirrorTarget
 from proxy.net.outbox import Outbox
 from proxy.net.pool import EndpointPool
+from proxy.net.retries import compile_retries
 from proxy.net.runtime import Idents, Runtime, VersionRuntime
 from proxy.net.turns import Turns
 
 if TYPE_CHECKING:
-    from proxy.model.config import Config
+    from proxy.core.decision import Target
+    from proxy.model.config import Config, Route, Service
     from proxy.model.wire import Snapshot
+    from proxy.net.edits import Edits
     from proxy.net.observer import VersionObserver
     from proxy.net.runtime import RequestLog
     from proxy.net.tunnel import Tunnel
@@ -67,6 +80,7 @@ class Plane:
         nobody: observes requests that reached no service.
         log: the access log, if one is wanted.
         load: what clients use of this process.
+        observe_copies: as ``observe``, of mirrored requests.
 
     Attributes:
         downstream, limits, idle_s, look_s: what of the configuration each connection looks at.
@@ -78,6 +92,7 @@ class Plane:
         nobody: VersionObserver,
         log: RequestLog | None,
         load: Load | None = None,
+        observe_copies: Callable[[str, str], VersionObserver] | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.timers = Timers(self.loop)
@@ -96,7 +111,11 @@ class Plane:
         self._nobody = nobody
         self._log = log
         self._pools: dict[str, EndpointPool] = {}
+        self.mirrors = Mirrors(self.spawn)
+        self._observe_copies = observe_copies or observe
         self._acceptors: list[Acceptor] = []
+        self._buckets: dict[tuple[int, RateLimit], TokenBucket] = {}
+        self._watches: dict[tuple[str, str], EndpointWatch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._idents = Idents(os.urandom(8).hex().encode())
         self._trusted = TrustedProxies(())
@@ -106,7 +125,7 @@ class Plane:
         self._upstream_s = 4.0
         self._sweep: asyncio.TimerHandle = self.loop.call_later(SWEEP_S, self._sweep_pools)
 
-    def install(self, config: Config, snapshot: Snapshot) -> None:
+    def install(self, config: Config, snapshot: Snapshot, found: FoundEndpoints = NOTHING) -> None:
         """Serve from now on by ``snapshot``, and by what ``config`` says of this process.
 
         Requests in hand finish on the revision they began with.
@@ -114,33 +133,52 @@ class Plane:
         Raises:
             ConfigError: nothing has changed.
         """
-        router = make_router(config, snapshot)
+        router = make_router(config, snapshot, found)
         pools: dict[str, EndpointPool] = {}
         versions = []
+        watches: dict[tuple[str, str], EndpointWatch] = {}
         for target in router.versions:
             for name in target.endpoints:
                 pools[name] = pools.get(name) or self._pool(name)
+            own = [pools[name] for name in target.endpoints]
+            service = snapshot.traffic.services[target.service]
+            watch = self._watch(service, target, own, config.zone, found)
+            if watch is not None:
+                watches[target.service, target.version] = watch
             versions.append(
                 VersionRuntime(
-                    [pools[name] for name in target.endpoints],
+                    own,
                     self._observe(target.service, target.version),
                     self.timers,
-                    random.randrange(len(target.endpoints)),
+                    random.randrange(max(1, len(target.endpoints))),
+                    None if watch is None else watch.endpoints,
+                    None if service.breakers == Breakers() else service.breakers,
                 )
             )
+        trusted = TrustedProxies(config.trusted_proxies)
+        for target, version in zip(router.versions, versions, strict=True):
+            segments = snapshot.traffic.services[target.service].segments
+            version.find_segments = compile_segments(segments, trusted)
+        _set_fallbacks(snapshot.traffic.services, router.versions, versions)
+        edits = compile_edits(router.routes, snapshot.traffic.services, router.versions)
         self.runtime = Runtime(
             revision=snapshot.revision,
             router=router,
             versions=versions,
             nobody=self._nobody,
             idents=self._idents,
+            edits=edits,
+            retries=compile_retries(router.routes),
+            buckets=self._rate_limits(router.routes),
+            faults=compile_faults(router.routes, trusted),
+            mirrors=self._mirror_targets(router, versions, edits),
             spawn=self.spawn,
             log=self._log,
             debug=config.debug_header,
         )
         gone = [pool for name, pool in self._pools.items() if name not in pools]
         self._pools = pools
-        self._trusted = TrustedProxies(config.trusted_proxies)
+        self._trusted = trusted
         self._hops = {}
         self._tunnel_s = config.drain.tunnel_s
         self.downstream = config.downstream
@@ -149,8 +187,31 @@ class Plane:
         self.idle_s = config.keepalive.downstream_s
         self.look_s = min(self.idle_s, LOOK_S)
         self._upstream_s = config.keepalive.upstream_s
+        kept = set(watches.values())
+        for watch in self._watches.values():
+            if watch not in kept:
+                self.spawn(watch.close())
+        self._watches = watches
         for pool in gone:
             pool.close()
+
+    def endpoint_states(self) -> tuple[EndpointStates, ...]:
+        """What is known of every endpoint of the revision in force."""
+        found = []
+        for target in self.runtime.router.versions:
+            watch = self._watches.get((target.service, target.version))
+            for index, name in enumerate(target.endpoints):
+                states = EndpointStates(target.service, target.version, name)
+                state = "used" if watch is None else watch.endpoints.state_of(index)
+                setattr(states, state, 1)
+                states.busy = self._pools[name].busy
+                found.append(states)
+        return tuple(found)
+
+    async def checked(self) -> None:
+        """Every endpoint that is to be checked was checked once."""
+        for watch in list(self._watches.values()):
+            await watch.known()
 
     async def listen(self, sockets: list[socket.socket]) -> None:
         """Accept connections on bound sockets; owns them from now on."""
@@ -194,12 +255,17 @@ class Plane:
         """Cut everything."""
         self.outbox.flush()
         self._sweep.cancel()
+        for watch in self._watches.values():
+            await watch.close()
+        self._watches = {}
         for acceptor in self._acceptors:
             acceptor.close()
         for tunnel in list(self.tunnels):
             tunnel.abort()
         for connection in list(self.connections):
             connection.transport.abort()
+        for copy in list(self.mirrors.active):
+            copy.cut()
         for task in list(self._tasks):
             task.cancel()
         for pool in self._pools.values():
@@ -246,6 +312,70 @@ class Plane:
         pool = self._pools.get(name)
         return pool or EndpointPool(parse_endpoint(name), name, self.timers, self.outbox)
 
+    def _rate_limits(self, routes: Sequence[Route]) -> tuple[TokenBucket | None, ...]:
+        """A bucket for each route that is limited; the same as before where its limit is."""
+        before, self._buckets = self._buckets, {}
+        for index, route in enumerate(routes):
+            limit = route.rate_limit
+            if limit is not None:
+                key = (index, limit)
+                self._buckets[key] = before.get(key) or TokenBucket(
+                    limit.per_s, limit.burst, self.loop.time()
+                )
+        if not self._buckets:
+            return ()
+        found = {index: bucket for (index, _), bucket in self._buckets.items()}
+        return tuple(found.get(index) for index in range(len(routes)))
+
+    def _mirror_targets(
+        self,
+        router: Router,
+        versions: Sequence[VersionRuntime],
+        edits: Mapping[tuple[int, int], Edits],
+    ) -> tuple[tuple[MirrorTarget, ...], ...]:
+        """Who gets copies, by route."""
+        if not any(route.mirror for route in router.routes):
+            return ()
+        by_name = {(target.service, target.version): target.index for target in router.versions}
+        return tuple(
+            tuple(
+                MirrorTarget(
+                    mirror,
+                    self.mirrors,
+                    by_name[route.service or "", mirror.version],
+                    versions[by_name[route.service or "", mirror.version]],
+                    self._observe_copies(route.service or "", mirror.version),
+                    router.timeouts[index],
+                    edits.get((index, by_name[route.service or "", mirror.version])),
+                )
+                for mirror in route.mirror
+            )
+            for index, route in enumerate(router.routes)
+        )
+
+    def _watch(
+        self,
+        service: Service,
+        target: Target,
+        pools: list[EndpointPool],
+        zone: str,
+        found: FoundEndpoints,
+    ) -> EndpointWatch | None:
+        """Who looks after a version's endpoints; the same as before where nothing has changed."""
+        version = service.versions[target.version]
+        endpoints = endpoints_of(version, found)
+        if is_plain(service, endpoints) and not has_sources(version):
+            return None
+        before = self._watches.get((target.service, target.version))
+        rules = rules_of(service, endpoints, zone)
+        if before is not None and before.endpoints.rules == rules:
+            return before
+        observer = self._observe(target.service, target.version)
+        made = EndpointSet(service, endpoints, pools, self.timers, zone, observer.ejected)
+        if before is not None:
+            made.adopt(before.endpoints)
+        return EndpointWatch(service, made)
+
     def _sweep_pools(self) -> None:
         for pool in self._pools.values():
             pool.sweep(self._upstream_s)
@@ -253,7 +383,17 @@ class Plane:
         self._sweep = self.loop.call_later(SWEEP_S, self._sweep_pools)
 
 
-def make_router(config: Config, snapshot: Snapshot) -> Router:
+def _set_fallbacks(
+    services: Mapping[str, Service], targets: Sequence[Target], versions: Sequence[VersionRuntime]
+) -> None:
+    by_name = {(target.service, target.version): target.index for target in targets}
+    for target, version in zip(targets, versions, strict=True):
+        fallback = services[target.service].fallback
+        if fallback is not None and fallback.version != target.version:
+            version.fallback = versions[by_name[target.service, fallback.version]]
+
+
+def make_router(config: Config, snapshot: Snapshot, found: FoundEndpoints = NOTHING) -> Router:
     """The pure router of a snapshot, given this process's randomness.
 
     Raises:
@@ -264,5 +404,7 @@ def make_router(config: Config, snapshot: Snapshot) -> Router:
         TrustedProxies(config.trusted_proxies),
         draw_slot=partial(random.randrange, SLOTS),
         new_id=partial(secrets.token_urlsafe, 16),
+        clock=time.time,
         ambiguous_paths=config.ambiguous_paths,
+        found=found,
     )

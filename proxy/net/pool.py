@@ -36,6 +36,11 @@ class EndpointPool:
         self.timers = timers
         self.outbox = outbox
 
+    @property
+    def busy(self) -> int:
+        """Connections that serve a request, or are a tunnel's."""
+        return len(self.open) - len(self._idle)
+
     def take(self) -> UpstreamConnection | None:
         """An idle connection, the freshest first; None when there is none."""
         return self._idle.popitem()[0] if self._idle else None

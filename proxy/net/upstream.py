@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from proxy.net.exchange import Exchange
+    from proxy.net.asker import Asker
     from proxy.net.pool import EndpointPool
 
 _LENGTH: Final = Framing.LENGTH
@@ -49,7 +49,7 @@ class UpstreamConnection:
 
     def __init__(self, pool: EndpointPool) -> None:
         self.pool = pool
-        self.exchange: Exchange | None = None
+        self.exchange: Asker | None = None
         self.transport: asyncio.Transport
         self.send: Callable[[bytes], None]
         self.idle_since = 0.0
@@ -65,7 +65,7 @@ class UpstreamConnection:
 
     # From the exchange.
 
-    def begin(self, exchange: Exchange) -> None:
+    def begin(self, exchange: Asker) -> None:
         """Serve ``exchange`` from now on."""
         self.exchange = exchange
         self.served += 1
@@ -195,7 +195,7 @@ class UpstreamConnection:
 
     # Within.
 
-    def _head(self, exchange: Exchange, data: bytes) -> None:
+    def _head(self, exchange: Asker, data: bytes) -> None:
         if self._part:
             self._part += data
             data = bytes(self._part)
@@ -224,14 +224,14 @@ class UpstreamConnection:
                 return
         self._final(exchange, head, data)
 
-    def _switch(self, exchange: Exchange, head: ResponseHead, late: bytes) -> None:
+    def _switch(self, exchange: Asker, head: ResponseHead, late: bytes) -> None:
         self.exchange = None  # whatever comes now is the tunnel's
         self._deadline.clear()
         if not exchange.on_switch(self, head, late):
             self.exchange = exchange
             raise BadResponse("Switching was not asked for.")
 
-    def _final(self, exchange: Exchange, head: ResponseHead, data: bytes) -> None:
+    def _final(self, exchange: Asker, head: ResponseHead, data: bytes) -> None:
         self._reusable = head.reusable
         framing = head.framing
         framer: Framer
@@ -257,7 +257,7 @@ class UpstreamConnection:
             self._done(rest)
             exchange.on_response(head, payload, done=True, trailers=framer.trailers)
 
-    def _body(self, exchange: Exchange, framer: Framer, data: bytes) -> None:
+    def _body(self, exchange: Asker, framer: Framer, data: bytes) -> None:
         payload, rest = framer.feed(data)
         if rest is None:
             exchange.on_body(payload, done=False, trailers=b"")

@@ -1,4 +1,4 @@
-"""Owns the watch over the configuration file. Never parses it: hands the new text to a callback.
+"""Owns the watch over a file. Never parses it: hands each new text to a callback.
 
 Polls instead of inotify: it needs no dependency and sees what inotify on a path misses, such as
 Kubernetes swapping the symbolic link behind a mounted ConfigMap, editors that rename a new file
@@ -69,6 +69,11 @@ class FileWatch:
         self._trouble = ""
         self._asked = asyncio.Event()
 
+    @property
+    def trouble(self) -> str:
+        """Why the file could not be taken at the last look; empty if it could."""
+        return self._trouble
+
     def reload_now(self) -> None:
         """Asks the running watch to hand over the text at once, changed or not (SIGHUP)."""
         self._asked.set()
@@ -99,7 +104,7 @@ class FileWatch:
         try:
             await self._on_text(text)
         except Exception:
-            LOG.exception("configuration file %s: taking it over failed", self._path)
+            LOG.exception("%s: taking it over failed", self._path)
         return True
 
     async def _next_look(self) -> bool:
@@ -145,11 +150,9 @@ class FileWatch:
         if trouble == self._trouble:
             return
         if trouble:
-            LOG.warning(
-                "configuration file %s %s; the running configuration stays", self._path, trouble
-            )
+            LOG.warning("%s %s; what was read before stays", self._path, trouble)
         else:
-            LOG.info("configuration file %s is readable again", self._path)
+            LOG.info("%s is readable again", self._path)
         self._trouble = trouble
 
 

@@ -20,9 +20,9 @@ import aiohttp
 import msgspec
 from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMessage, WSMsgType
 
+from proxy.core.backoff import Backoff
 from proxy.model.errors import Problem
 from proxy.model.wire import Ack, FromControl, Hello, Nack, Snapshot, ToControl
-from proxy.sync.backoff import Backoff
 from proxy.sync.frames import StreamError, ending, nack, refuse
 
 LOG = logging.getLogger("splitway.sync.stream")

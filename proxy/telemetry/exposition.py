@@ -21,7 +21,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from proxy.model.wire import Counts, VersionCounts
+from proxy.model.wire import Counts, EndpointStates, SourceState, VersionCounts
 from proxy.telemetry.histogram import COARSE_EDGES, fold
 
 _LES = (*map(floatToGoString, COARSE_EDGES), "+Inf")
@@ -45,6 +45,10 @@ class ProxyState(msgspec.Struct, frozen=True):
     """Share in force (0–1) by service and version."""
     worker_restarts: int = 0
     """Workers started in place of one that died."""
+    sources: tuple[SourceState, ...] = ()
+    """Of endpoints that are found rather than listed."""
+    shown_segments: frozenset[tuple[str, str]] = frozenset()
+    """Services and their dimensions that are to be shown."""
 
 
 class SplitwayCollector(Collector):
@@ -57,13 +61,22 @@ class SplitwayCollector(Collector):
         """Every family, from one look at the state."""
         state = self._state()
         versions = state.counts.versions
-        yield _requests(versions)
-        yield _durations(versions)
+        yield _requests(versions, "splitway_requests", _FINISHED)
+        yield _durations(versions, "splitway_request_duration_seconds", _LASTED)
         yield _attempts(versions)
         yield _in_flight(versions)
         yield _tunnels(versions)
         yield from _bytes(versions)
         yield _assignments(versions)
+        copies = state.counts.copies
+        yield _requests(copies, "splitway_mirror_requests", "Mirrored requests, by their answers.")
+        yield _durations(copies, "splitway_mirror_duration_seconds", "How long they took.")
+        yield _healthy(state.counts.endpoints)
+        yield _ejections(versions)
+        if state.sources:
+            yield from _sources(state.sources)
+        if state.shown_segments:
+            yield _segments(versions, state.shown_segments)
         yield _weights(state.shares)
         yield from _process_wide(state)
 
@@ -85,12 +98,12 @@ def render(state: ProxyState, accept: str) -> tuple[bytes, str]:
     return encode(registry), content_type
 
 
-def _requests(versions: tuple[VersionCounts, ...]) -> Metric:
-    family = CounterMetricFamily(
-        "splitway_requests",
-        "Requests finished, by what the client was sent; code 499: the client left before.",
-        labels=(*_BY_VERSION, "method", "code"),
-    )
+_FINISHED = "Requests finished, by what the client was sent; code 499: the client left before."
+_LASTED = "From the request's head to the last byte of its response."
+
+
+def _requests(versions: tuple[VersionCounts, ...], name: str, said: str) -> Metric:
+    family = CounterMetricFamily(name, said, labels=(*_BY_VERSION, "method", "code"))
     for of in versions:
         for key, count in of.requests.items():
             method, _, code = key.partition(" ")
@@ -98,12 +111,8 @@ def _requests(versions: tuple[VersionCounts, ...]) -> Metric:
     return family
 
 
-def _durations(versions: tuple[VersionCounts, ...]) -> Metric:
-    family = HistogramMetricFamily(
-        "splitway_request_duration_seconds",
-        "From the request's head to the last byte of its response.",
-        labels=_BY_VERSION,
-    )
+def _durations(versions: tuple[VersionCounts, ...], name: str, said: str) -> Metric:
+    family = HistogramMetricFamily(name, said, labels=_BY_VERSION)
     for of in versions:
         buckets = list(zip(_LES, fold(of.latency), strict=True))
         family.add_metric((of.service, of.version), buckets, of.latency_sum_s)
@@ -152,6 +161,45 @@ def _tunnels(versions: tuple[VersionCounts, ...]) -> Metric:
     return family
 
 
+def _healthy(endpoints: tuple[EndpointStates, ...]) -> Metric:
+    family = GaugeMetricFamily(
+        "splitway_endpoint_healthy",
+        "Part of the worker processes that give an endpoint requests.",
+        labels=(*_BY_VERSION, "endpoint"),
+    )
+    for of in endpoints:
+        every = of.used + of.ejected + of.unhealthy + of.unknown + of.off
+        family.add_metric((of.service, of.version, of.endpoint), of.used / max(1, every))
+    return family
+
+
+def _segments(versions: tuple[VersionCounts, ...], shown: frozenset[tuple[str, str]]) -> Metric:
+    family = CounterMetricFamily(
+        "splitway_segment_requests",
+        "Requests finished, by segment of the audience and class of status.",
+        labels=(*_BY_VERSION, "dimension", "value", "class"),
+    )
+    for of in versions:
+        for key, count in of.segments.items():
+            segment, _, kind = key.partition(" ")
+            dimension, _, value = segment.partition("=")
+            if (of.service, dimension) in shown:
+                family.add_metric((of.service, of.version, dimension, value, kind), count)
+    return family
+
+
+def _ejections(versions: tuple[VersionCounts, ...]) -> Metric:
+    family = CounterMetricFamily(
+        "splitway_endpoint_ejections",
+        "Times an endpoint was ejected for what its requests met.",
+        labels=_BY_VERSION,
+    )
+    for of in versions:
+        if of.service:
+            family.add_metric((of.service, of.version), of.ejections)
+    return family
+
+
 def _bytes(versions: tuple[VersionCounts, ...]) -> Iterator[Metric]:
     received = CounterMetricFamily(
         "splitway_request_bytes", "Bytes of request bodies from clients.", labels=_BY_VERSION
@@ -164,6 +212,23 @@ def _bytes(versions: tuple[VersionCounts, ...]) -> Iterator[Metric]:
         sent.add_metric((of.service, of.version), of.response_bytes)
     yield received
     yield sent
+
+
+def _sources(sources: tuple[SourceState, ...]) -> Iterator[Metric]:
+    up = GaugeMetricFamily(
+        "splitway_discovery_up", "1 while a source of endpoints answers.", labels=["source"]
+    )
+    endpoints = GaugeMetricFamily(
+        "splitway_discovery_endpoints", "Endpoints that it found last.", labels=["source"]
+    )
+    failures = CounterMetricFamily(
+        "splitway_discovery_failures", "How often it did not answer.", labels=["source"]
+    )
+    for source in sources:
+        up.add_metric([source.source], 0 if source.trouble else 1)
+        endpoints.add_metric([source.source], source.endpoints)
+        failures.add_metric([source.source], source.failures)
+    yield from (up, endpoints, failures)
 
 
 def _weights(shares: dict[tuple[str, str], float]) -> Metric:
@@ -201,6 +266,11 @@ def _process_wide(state: ProxyState) -> Iterator[Metric]:
     for limit, count in state.counts.shed.items():
         shed.add_metric((limit,), count)
     yield shed
+    yield CounterMetricFamily(
+        "splitway_mirror_dropped",
+        "Mirrored requests that were not sent: no room, or too long a body.",
+        value=state.counts.copies_dropped,
+    )
     yield CounterMetricFamily(
         "splitway_worker_restarts",
         "Workers started in place of one that died.",

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final
 
-from proxy.model.wire import Counts, VersionCounts
+from proxy.model.wire import Counts, EndpointStates, VersionCounts
 from proxy.telemetry.histogram import BUCKETS, EDGES
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
@@ -29,12 +29,14 @@ class VersionCounters:
         "_assignments",
         "_attempts",
         "_codes",
+        "_ejections",
         "_in_flight",
         "_latency",
         "_other_codes",
         "_request_bytes",
         "_response_bytes",
         "_seconds",
+        "_segments",
         "_tunnels",
         "service",
         "version",
@@ -49,10 +51,17 @@ class VersionCounters:
         self._seconds = 0.0
         self._attempts: dict[str, int] = {}
         self._assignments: dict[str, int] = {}
+        self._ejections = 0
+        self._segments: dict[str, int] = {}
         self._in_flight = 0
         self._tunnels = 0
         self._request_bytes = 0
         self._response_bytes = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Requests in hand."""
+        return self._in_flight
 
     def started(self, source: str) -> None:
         """A request was given to this version by ``source``."""
@@ -85,6 +94,19 @@ class VersionCounters:
         self._request_bytes += request_bytes
         self._response_bytes += response_bytes
 
+    def belonged(self, segments: tuple[str, ...], status: int) -> None:
+        """A finished request was one of these segments'."""
+        known = LOWEST_CODE <= status <= HIGHEST_CODE
+        kind = f" {status // 100}xx" if known else f" {OTHER}"
+        counts = self._segments
+        for segment in segments:
+            key = segment + kind
+            counts[key] = counts.get(key, 0) + 1
+
+    def ejected(self) -> None:
+        """An endpoint was ejected."""
+        self._ejections += 1
+
     def tunnels(self, change: int) -> None:
         """So many tunnels more, or fewer, are open."""
         self._tunnels += change
@@ -110,6 +132,8 @@ class VersionCounters:
             tunnels=self._tunnels,
             request_bytes=self._request_bytes,
             response_bytes=self._response_bytes,
+            ejections=self._ejections,
+            segments=dict(self._segments),
         )
 
     def _requests(self) -> dict[str, int]:
@@ -129,17 +153,24 @@ class Registry:
         self.unrouted = VersionCounters("", "")
         """For requests that reached no service: refused heads, no route, no endpoint to ask."""
         self._versions: dict[tuple[str, str], VersionCounters] = {}
+        self._copies: dict[tuple[str, str], VersionCounters] = {}
 
     def version(self, service: str, version: str) -> VersionCounters:
         """The counters of a version: the same ones each time it is asked for."""
-        key = (service, version)
-        counters = self._versions.get(key)
-        if counters is None:
-            counters = self._versions[key] = VersionCounters(service, version)
-        return counters
+        return _counters(self._versions, service, version)
+
+    def copies(self, service: str, version: str) -> VersionCounters:
+        """As ``version``, of mirrored requests."""
+        return _counters(self._copies, service, version)
 
     def counts(
-        self, *, connections: int = 0, log_dropped: int = 0, shed: dict[str, int] | None = None
+        self,
+        *,
+        connections: int = 0,
+        log_dropped: int = 0,
+        shed: dict[str, int] | None = None,
+        endpoints: tuple[EndpointStates, ...] = (),
+        copies_dropped: int = 0,
     ) -> Counts:
         """Everything counted in this process so far.
 
@@ -147,6 +178,8 @@ class Registry:
             connections: clients' connections open now.
             log_dropped: access log lines dropped so far.
             shed: refused for overload so far, by reason.
+            endpoints: of the revision in force.
+            copies_dropped: mirrored requests that were not sent.
         """
         every = (self.unrouted, *self._versions.values())
         return Counts(
@@ -154,25 +187,56 @@ class Registry:
             connections=connections,
             log_dropped=log_dropped,
             shed=dict(shed or {}),
+            endpoints=endpoints,
+            copies=tuple(counters.counts() for counters in self._copies.values()),
+            copies_dropped=copies_dropped,
         )
+
+
+def _counters(
+    known: dict[tuple[str, str], VersionCounters], service: str, version: str
+) -> VersionCounters:
+    key = (service, version)
+    counters = known.get(key)
+    if counters is None:
+        counters = known[key] = VersionCounters(service, version)
+    return counters
 
 
 def merge(parts: Iterable[Counts]) -> Counts:
     """The sum of several processes' counts, versions in the order of their names."""
     parts = tuple(parts)
+    return Counts(
+        versions=_versions(part.versions for part in parts),
+        connections=sum(part.connections for part in parts),
+        log_dropped=sum(part.log_dropped for part in parts),
+        shed=_sum(part.shed for part in parts),
+        endpoints=_endpoints(parts),
+        copies=_versions(part.copies for part in parts),
+        copies_dropped=sum(part.copies_dropped for part in parts),
+    )
+
+
+def _versions(parts: Iterable[tuple[VersionCounts, ...]]) -> tuple[VersionCounts, ...]:
     sums: dict[tuple[str, str], VersionCounts] = {}
     for part in parts:
-        for counts in part.versions:
+        for counts in part:
             key = (counts.service, counts.version)
             if key not in sums:
                 sums[key] = VersionCounts(*key)
             _add(sums[key], counts)
-    return Counts(
-        versions=tuple(sums[key] for key in sorted(sums)),
-        connections=sum(part.connections for part in parts),
-        log_dropped=sum(part.log_dropped for part in parts),
-        shed=_sum(part.shed for part in parts),
-    )
+    return tuple(sums[key] for key in sorted(sums))
+
+
+def _endpoints(parts: Iterable[Counts]) -> tuple[EndpointStates, ...]:
+    sums: dict[tuple[str, str, str], EndpointStates] = {}
+    for part in parts:
+        for states in part.endpoints:
+            key = (states.service, states.version, states.endpoint)
+            total = sums.setdefault(key, EndpointStates(*key))
+            for name in ("used", "ejected", "unhealthy", "unknown", "off", "busy"):
+                setattr(total, name, getattr(total, name) + getattr(states, name))
+    return tuple(sums[key] for key in sorted(sums))
 
 
 def _sum(parts: Iterable[dict[str, int]]) -> dict[str, int]:
@@ -192,6 +256,9 @@ def _add(total: VersionCounts, part: VersionCounts) -> None:
         total.attempts[outcome] = total.attempts.get(outcome, 0) + count
     for source, count in part.assignments.items():
         total.assignments[source] = total.assignments.get(source, 0) + count
+    total.ejections += part.ejections
+    for segment, count in part.segments.items():
+        total.segments[segment] = total.segments.get(segment, 0) + count
     total.latency_sum_s += part.latency_sum_s
     total.in_flight += part.in_flight
     total.tunnels += part.tunnels
@@ -202,9 +269,15 @@ def _add(total: VersionCounts, part: VersionCounts) -> None:
 def what_remains(counts: Counts) -> Counts:
     """What a dead process leaves behind: all it counted, but nothing that was open."""
     kept = merge([counts])
-    for version in kept.versions:
+    for version in (*kept.versions, *kept.copies):
         version.in_flight = version.tunnels = 0
-    return Counts(versions=kept.versions, log_dropped=kept.log_dropped, shed=kept.shed)
+    return Counts(
+        versions=kept.versions,
+        log_dropped=kept.log_dropped,
+        shed=kept.shed,
+        copies=kept.copies,
+        copies_dropped=kept.copies_dropped,
+    )
 
 
 class FleetCounts:

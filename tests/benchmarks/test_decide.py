@@ -7,7 +7,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from proxy.core.forwarded import TrustedProxies
-from proxy.core.router import Decision, Router, compile_router
+from proxy.core.router import Router, compile_router
 from proxy.core.slot import SLOTS
 from proxy.http1.request import RequestHead, parse_request
 from proxy.model.config import (
@@ -35,21 +35,30 @@ KEYS: dict[str, KeySource] = {
 }
 
 
-def router_of(source: KeySource, routes: int) -> Router:
+KINDS: dict[str, Callable[[int], Match]] = {
+    "prefix": lambda number: Match(path=PathMatch(prefix=f"/area-{number}/")),
+    "host": lambda number: Match(host=f"shop-{number}.example"),
+    "regex": lambda number: Match(path=PathMatch(regex=f"/area-{number}/[a-z]+/.*")),
+}
+
+
+def router_of(source: KeySource, kind: str, routes: int) -> Router:
     """A split of two versions behind so many routes; what is asked for matches the last one."""
     shop = Service(
         versions={name: Version(endpoints=(f"http://{name}:80",)) for name in ("stable", "canary")},
         weights={"stable": 95, "canary": 5},
         sticky=Sticky(key=(source,)),
     )
-    others = (
-        Route(service="shop", match=Match(path=PathMatch(prefix=f"/area-{number}/")))
-        for number in range(1, routes)
-    )
-    traffic = Traffic(services={"shop": shop}, routes=(*others, Route(service="shop")))
+    others = (Route(service="shop", match=KINDS[kind](number)) for number in range(1, routes))
+    last = Route(service="shop", match=Match(path=PathMatch(prefix="/api")))
+    traffic = Traffic(services={"shop": shop}, routes=(*others, last))
     slots = itertools.cycle(range(SLOTS))
     return compile_router(
-        Snapshot(revision=1, traffic=traffic), TrustedProxies(()), lambda: next(slots), lambda: "id"
+        Snapshot(revision=1, traffic=traffic),
+        TrustedProxies(()),
+        lambda: next(slots),
+        lambda: "id",
+        lambda: 0.0,
     )
 
 
@@ -58,10 +67,10 @@ def head() -> RequestHead:
     return parse_request(lines.encode())
 
 
-@pytest.mark.parametrize("routes", [1, 100])
+@pytest.mark.parametrize(("kind", "routes"), [("prefix", 1), *((kind, 1_000) for kind in KINDS)])
 @pytest.mark.parametrize("source", KEYS)
-def test_decide(benchmark: BenchmarkFixture, source: str, routes: int) -> None:
-    decide: Callable[[RequestHead, str], Decision | None] = router_of(KEYS[source], routes).decide
-    decision = benchmark(decide, head(), PEER)
+def test_decide(benchmark: BenchmarkFixture, source: str, kind: str, routes: int) -> None:
+    router = router_of(KEYS[source], kind, routes)
+    decision = benchmark(router.decide, head(), PEER)
     assert (decision.source, decision.route) == (source, routes - 1)
     assert decision.target.service == "shop"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.match import compile_match
+from proxy.core.finder import compile_find
 from proxy.core.path import PLAIN, AmbiguousPath, decoded, has_nul, is_ambiguous, readings
 from proxy.model.config import Match, PathMatch
 from tests.support.heads import Head
@@ -107,13 +107,13 @@ PIECES = ["/", "//", ".", "..", "%2e", "%2E%2e", "%2f", "%2F", "\\", "%5c", ";",
 PATTERNS = [PathMatch(exact="/admin"), PathMatch(prefix="/admin"), PathMatch(prefix="/admin/"),
             PathMatch(segment_prefix="/admin"), PathMatch(exact="/a:x"), PathMatch(prefix="/x/a"),
             PathMatch(exact="/"), PathMatch(segment_prefix="/admin/x")]  # fmt: skip
-MATCHES = [matches for pattern in PATTERNS if (matches := compile_match(Match(path=pattern)))]
+FINDS = [compile_find([Match(path=pattern)]) for pattern in PATTERNS]
 
 
 def taken(path: bytes) -> list[bool]:
     """Which patterns match a path; what servers cannot read as a path matches none."""
-    head = Head(path.decode("latin-1").replace("?", "%3F"))
-    return [matches(head) for matches in MATCHES]
+    head = Head(path.decode("latin-1"))
+    return [find(head, path, None) == 0 for find in FINDS]
 
 
 @settings(max_examples=300, deadline=None)

@@ -17,7 +17,7 @@ from tests.support.configs import EXAMPLE, FULL
 Path = tuple[str | int, ...]
 Mutant = tuple[str, str, Any]
 
-REQUIRED = {"name", "bind", "versions", "endpoints", "service", "url"}
+REQUIRED = {"name", "bind", "versions", "endpoints", "url"}
 """Of these names every field in FULL is required, but for ``admin.bind``."""
 
 
@@ -54,6 +54,19 @@ def is_of_names(path: Path) -> bool:
     return path == ("services",) or path[-1:] in [("versions",), ("weights",)]
 
 
+def may_be_empty(path: Path) -> bool:
+    """Texts of which the empty one means something."""
+    name = path[-1]
+    above = path[-2] if len(path) > 1 else ""
+    if name == "prefix":
+        return above in ("rewrite", "redirect")
+    if name == "exact":
+        return "path" not in path
+    if name in ("host", "zone", "domain", "host_suffix"):
+        return name != "host" or above == "health"
+    return name in ("salt", "to", "body") or above in ("set", "add")
+
+
 def wrong_values(path: Path, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict | list):
         yield "a number", 7
@@ -62,13 +75,13 @@ def wrong_values(path: Path, value: Any) -> Iterator[tuple[str, Any]]:
         return
     yield "a list", []
     yield "a list of one", [value]
-    if not (isinstance(path[-1], int) and path[-2] == "key"):
+    if not (isinstance(path[-1], int) and path[-2] in ("key", "endpoints")):
         yield "a mapping", {}
         yield "a mapping of one", {"value": value}
     if isinstance(value, str):
         yield "a number", 7
         yield "a bool", True
-        if path[-1] != "salt":
+        if not may_be_empty(path):
             yield "empty", ""
         yield "a control character", f"{value}\x07"
     elif isinstance(value, bool):

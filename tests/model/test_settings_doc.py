@@ -14,6 +14,19 @@ from proxy.model.parse import parse_config
 from tests.support.configs import FULL
 
 DOC = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+KEYS = {
+    "services": "name",
+    "versions": "version",
+    "weights": "version",
+    "headers": "header",
+    "query": "parameter",
+    "segments": "dimension",
+    "networks": "name",
+    "cookies": "cookie",
+    "set": "field",
+    "add": "field",
+}
+"""Whose names they are, in the mappings."""
 ROWS = {
     found[1]: (found[2], found[3], found[4], found[5])
     for found in re.finditer(
@@ -31,8 +44,8 @@ def fields(kind: Any, path: str) -> Iterator[tuple[str, str]]:
             yield from fields(field.type, here)
     elif get_origin(kind) is dict:
         value = get_args(kind)[1]
-        here = f"{path}.<{'name' if path == 'services' else 'version'}>"
-        if get_origin(value) is Annotated:
+        here = f"{path}.<{KEYS[path.rpartition('.')[2]]}>"
+        if get_args(value)[:1] == (int,):
             yield here, "`0`"
         yield from fields(value, here)
     elif get_origin(kind) is tuple:
@@ -69,8 +82,8 @@ def test_the_shared_example_sets_every_field() -> None:
         yield path.removeprefix(".")
         if isinstance(value, dict):
             for key, child in value.items():
-                name = {"services": "<name>", "versions": "<version>", "weights": "<version>"}
-                yield from paths(child, f"{path}.{name.get(path.rpartition('.')[2], key)}")
+                name = KEYS.get(path.rpartition(".")[2])
+                yield from paths(child, f"{path}.{f'<{name}>' if name else key}")
         elif isinstance(value, list):
             for child in value:
                 yield from paths(child, f"{path}[]")

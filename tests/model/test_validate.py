@@ -65,7 +65,7 @@ def test_no_text_of_a_snapshot_ends_a_line() -> None:
     named = msgspec.convert({"generated": {"cookie": "id\n"}}, c.KeyFrom)
     service = c.Service({"v1": c.Version(("http://a:1",))}, sticky=c.Sticky((named,)), salt="a\rb")
     match = c.Match(path=c.PathMatch(exact="/a\r\nX: y"))
-    traffic = c.Traffic({"shop": service}, (c.Route("shop", match),))
+    traffic = c.Traffic({"shop": service}, (c.Route("shop", match=match),))
     said = "control characters are not allowed, got "
     assert [problem for problem in check_traffic(traffic) if problem.message.startswith(said)] == [
         Problem("services.shop.sticky.key[0].generated.cookie", said + r"'id\n'"),

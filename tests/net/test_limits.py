@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.demo.children import Children
+from proxy.core.local_reply import LocalReply
 from proxy.http1.errors import BadRequest
 from proxy.http1.request import RequestHead
 from proxy.model.config import Config, Limits
@@ -50,8 +51,15 @@ class Log:
     def over(self, exchange: Exchange, _head: RequestHead, _client: str, _revision: int) -> None:
         self.lines.append((exchange.status, ""))
 
-    def unrouted(self, _head: RequestHead, _client: str, _ident: bytes, _revision: int) -> None:
-        self.lines.append((404, ""))
+    def unserved(
+        self,
+        _head: RequestHead,
+        answer: LocalReply | None,
+        _client: str,
+        _ident: bytes,
+        _revision: int,
+    ) -> None:
+        self.lines.append((404 if answer is None else answer.status, ""))
 
     def refused(self, refusal: BadRequest, _client: str, _ident: bytes, _revision: int) -> None:
         self.lines.append((refusal.status, refusal.detail))
@@ -346,7 +354,7 @@ def test_a_few_pipelined_requests_are_no_overload() -> None:
             client.write(get() * 500)
             for _ in range(500):
                 assert (await client.answer()).status == 200
-            assert running.plane.load.shed == {"connections": 0, "held_bytes": 0, "memory": 0}
+            assert not any(running.plane.load.shed.values())
             assert running.plane.load.held_bytes == 0
 
     run(test)

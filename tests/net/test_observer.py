@@ -13,9 +13,16 @@ def test_the_real_counters_keep_it() -> None:
     observer.tunnels(2)
     observer.tunnels(-1)
     observer.moved(10, 20)
+    observer.belonged(("country=de",), 200)
+    observer.ejected()
+    assert observer.in_flight == 0
     counts = registry.counts().versions[-1]
+    assert counts.segments == {"country=de 2xx": 1}
+    assert counts.ejections == 1
     assert (counts.requests, counts.attempts) == ({"GET 200": 1}, {"success": 1})
     assert (counts.in_flight, counts.request_bytes, counts.response_bytes) == (0, 11, 22)
     assert counts.tunnels == 1
     names = {name for name in vars(VersionObserver) if not name.startswith("_")}
-    assert names == {"started", "attempted", "finished", "tunnels", "moved"}
+    assert names == {
+        "started", "attempted", "finished", "belonged", "ejected", "in_flight", "tunnels", "moved",
+    }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import pytest
 
+from proxy.core.local_reply import LocalReply
 from proxy.http1.errors import BadRequest
 from proxy.http1.request import RequestHead
 from proxy.model.config import Config, GeneratedId, KeyFrom, Route, Service, Sticky, Version
@@ -23,9 +24,12 @@ class Journal:
         assert exchange.ident
         self.entries.append((head.method, exchange.status, client, revision))
 
-    def unrouted(self, head: RequestHead, client: str, ident: bytes, revision: int) -> None:
+    def unserved(
+        self, head: RequestHead, answer: LocalReply | None, client: str, ident: bytes, revision: int
+    ) -> None:
         assert ident
-        self.entries.append((head.method, 404, client, revision))
+        status = 404 if answer is None else answer.status
+        self.entries.append((head.method, status, client, revision))
 
     def refused(self, refusal: BadRequest, client: str, ident: bytes, revision: int) -> None:
         assert ident

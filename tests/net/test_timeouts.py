@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from proxy.core.local_reply import LocalReply
 from proxy.http1.errors import BadRequest
 from proxy.http1.request import RequestHead
 from proxy.model.config import Config
@@ -51,8 +52,15 @@ class Log:
     def over(self, exchange: Exchange, _head: RequestHead, _client: str, _revision: int) -> None:
         self.lines.append((exchange.status, exchange.outcome))
 
-    def unrouted(self, _head: RequestHead, _client: str, _ident: bytes, _revision: int) -> None:
-        self.lines.append((404, None))
+    def unserved(
+        self,
+        _head: RequestHead,
+        answer: LocalReply | None,
+        _client: str,
+        _ident: bytes,
+        _revision: int,
+    ) -> None:
+        self.lines.append((404 if answer is None else answer.status, None))
 
     def refused(self, refusal: BadRequest, _client: str, _ident: bytes, _revision: int) -> None:
         self.lines.append((refusal.status, None))

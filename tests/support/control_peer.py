@@ -13,10 +13,10 @@ from typing import Any, cast
 import msgspec
 from aiohttp import WSMsgType, web
 
+from proxy.core.backoff import Backoff
 from proxy.model.config import Traffic
 from proxy.model.errors import Problem
 from proxy.model.wire import Ack, Hello, Nack, Snapshot
-from proxy.sync.backoff import Backoff
 from proxy.sync.stream import ControlStream
 
 STORE = "store-1"

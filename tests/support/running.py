@@ -54,7 +54,8 @@ def run(test: Callable[[], Coroutine[Any, Any, T]], within_s: float = WITHIN_S) 
         with warnings.catch_warnings(record=True) as unclosed:
             warnings.simplefilter("always")
             runner.close()
-    assert [str(warning.message) for warning in unclosed] == []
+    left = [str(warning.message) for warning in unclosed]
+    assert left == [], left
     return result
 
 
@@ -96,7 +97,8 @@ class Running(AbstractAsyncContextManager["Running"]):
         self._socket_path = socket_path
         self._revision = 0
         self.registry = Registry()
-        self.plane = Plane(self.registry.version, self.registry.unrouted, log)
+        registry = self.registry
+        self.plane = Plane(registry.version, registry.unrouted, log, None, registry.copies)
         self.where: tuple[str, int] | str
 
     async def __aenter__(self) -> Self:

@@ -206,11 +206,11 @@ def test_trouble_is_told_once_and_the_running_text_stays(
         for _ in range(3):
             assert not await watched.watch.poll()
         assert [record.message for record in caplog.records] == [
-            f"configuration file {path} {words}; the running configuration stays"
+            f"{path} {words}; what was read before stays"
         ]
         repair(path)
         assert await watched.watch.poll()
-        assert caplog.records[1].message == f"configuration file {path} is readable again"
+        assert caplog.records[1].message == f"{path} is readable again"
         assert watched.texts == ["new"]
 
     with_watch(path, check)

@@ -11,6 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as plain
 
 from proxy.core.outcome import Outcome
+from proxy.model.wire import EndpointStates, SourceState
 from proxy.telemetry.exposition import ProxyState, SplitwayCollector, render
 from proxy.telemetry.metrics import Registry
 
@@ -28,16 +29,32 @@ def busy_state(*, control_connected: bool | None = True) -> ProxyState:
         counters.attempted(Outcome.CONNECT_FAILED)
         counters.attempted(Outcome.SUCCESS)
         counters.finished("GET", 200, seconds, 3, 1000)
+        counters.ejected()
+        counters.belonged(("country=de",), 200)
+        copies = registry.copies("shop", version)
+        copies.started("mirror")
+        copies.finished("GET", 502, seconds, 0, 0)
     registry.unrouted.started("")
     registry.unrouted.finished("BREW", 404, 0.001, 0, 90)
     return ProxyState(
-        counts=registry.counts(connections=12, log_dropped=5, shed={"memory": 3}),
+        counts=registry.counts(
+            connections=12,
+            log_dropped=5,
+            shed={"memory": 3},
+            endpoints=(
+                EndpointStates("shop", "canary", "http://10.0.0.1:80", used=1, ejected=3),
+                EndpointStates("shop", "canary", "http://10.0.0.2:80"),
+            ),
+            copies_dropped=9,
+        ),
         revision=41,
         release="1.2.3",
         rejected=2,
         control_connected=control_connected,
         shares={("shop", "stable"): 0.95, ("shop", "canary"): 0.05},
         worker_restarts=1,
+        sources=(SourceState("dns://shop:80", 2, "no answer in time", 7),),
+        shown_segments=frozenset({("shop", "country")}),
     )
 
 
@@ -92,6 +109,19 @@ CANARY = {"service": "shop", "version": "canary"}
         ("splitway_control_connected", {}, 1),
         ("splitway_connections", {}, 12),
         ("splitway_worker_restarts_total", {}, 1),
+        ("splitway_endpoint_healthy", {**CANARY, "endpoint": "http://10.0.0.1:80"}, 0.25),
+        ("splitway_endpoint_ejections_total", CANARY, 2),
+        ("splitway_mirror_requests_total", {**CANARY, "method": "GET", "code": "502"}, 2),
+        ("splitway_mirror_duration_seconds_count", CANARY, 2),
+        ("splitway_mirror_dropped_total", {}, 9),
+        (
+            "splitway_segment_requests_total",
+            {**CANARY, "dimension": "country", "value": "de", "class": "2xx"},
+            2,
+        ),
+        ("splitway_discovery_up", {"source": "dns://shop:80"}, 0),
+        ("splitway_discovery_endpoints", {"source": "dns://shop:80"}, 2),
+        ("splitway_discovery_failures_total", {"source": "dns://shop:80"}, 7),
         ("splitway_access_log_dropped_total", {}, 5),
         ("splitway_build_info", {"version": "1.2.3"}, 1),
     ],
@@ -156,7 +186,7 @@ def test_promtool_has_no_complaint(control_connected: bool | None) -> None:
 
 
 def documented() -> dict[str, tuple[str, set[str]]]:
-    rows = re.findall(r"^\| `(splitway_\w+)` \| (\w+) \| (.*?) \|", DOCS.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `(splitway_\w+)` \| (\w+) \|([^|]*)\|", DOCS.read_text(), re.MULTILINE)
     return {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
 
 

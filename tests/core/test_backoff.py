@@ -1,6 +1,6 @@
 """Waits grow to the cap, spread over the whole range, and start anew after a success."""
 
-from proxy.sync.backoff import Backoff
+from proxy.core.backoff import Backoff
 
 
 def test_waits_double_up_to_the_cap() -> None:
