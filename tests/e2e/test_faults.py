@@ -25,6 +25,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(0 if "LOAD_SECONDS" in os.env
 BY_HAND = "LOAD_SECONDS" in os.environ
 """Times are judged only by hand, on a machine with nothing else to do."""
 OURS = frozenset((502, 503))
+CLOCK_S = 0.01
+"""A loop's clock stands still during a turn: what began late in one seems to have taken less."""
 
 
 class Site:
@@ -159,7 +161,7 @@ def test_an_endpoint_hangs(tmp_path: Path) -> None:
             slow, fast = here.load("/slow", "slow"), here.load(prefix="fast")
             await asyncio.gather(slow.run(rate=30), fast.run())
             assert set(slow.statuses()) == {504}
-            assert all(each.took_s >= 0.5 for each in slow.sent)
+            assert all(each.took_s >= 0.5 - CLOCK_S for each in slow.sent)
             journals = here.journals
             assert max(begun_in(journals).values()) == 1
             reconcile(slow, journals[:1], may_lose=frozenset((504,)))
@@ -222,7 +224,7 @@ def test_an_endpoint_is_a_black_hole(tmp_path: Path) -> None:
                 await asyncio.gather(load.run(), lost.run(rate=20))
                 reconcile(load, here.journals, may_lose=frozenset())
                 assert set(lost.statuses()) == {504}
-                assert all(each.took_s >= 0.3 for each in lost.sent)
+                assert all(each.took_s >= 0.3 - CLOCK_S for each in lost.sent)
                 states = await here.states()
                 assert states[well]["used"] == 1
                 assert await here.metric("splitway_endpoint_ejections_total") == 1
