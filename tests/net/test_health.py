@@ -452,17 +452,22 @@ def test_the_last_endpoint_that_works_is_never_ejected() -> None:
 
 def test_nobody_waits_for_what_cannot_be_known() -> None:
     async def test() -> None:
-        silent = Clinic("silent")
-        async with RawBackend(silent.serve) as backend:
+        async def silent(visit: Visit) -> None:
+            asking.set()
+            await visit.end()
+
+        asking = asyncio.Event()
+        async with RawBackend(silent) as backend:
             slow = HealthCheck(timeout_s=15)
             sourced = Service({"stable": Version(endpoints=("dns://x:1",))}, health=slow)
             async with Running(configured(sourced)) as running:
                 await running.plane.checked()  # there is nobody to check
                 # A first check that is under way is not waited for once nobody wants it.
-                hole = Service({"stable": Version(endpoints=("http://192.0.2.1:1",))}, health=slow)
-                running.install(configured(hole))
+                hung = Service({"stable": Version(endpoints=(backend.endpoint,))}, health=slow)
+                running.install(configured(hung))
                 waiting = asyncio.create_task(running.plane.checked())
-                await asyncio.sleep(0)
+                await asking.wait()
+                assert not waiting.done()
                 running.install(configured(Service({"stable": Version((backend.endpoint,))})))
                 await waiting
 
