@@ -69,20 +69,20 @@ def weighted_round(weights: Sequence[int]) -> list[int]:
 
 
 def least_of_two(
-    turns: Sequence[int], active: Sequence[int], weights: Sequence[int], draw: Draw
+    turns: Sequence[int], active: Callable[[int], int], weights: Sequence[int], draw: Draw
 ) -> int:
     """Of two endpoints that are drawn, the one with fewer requests for its weight.
 
     Args:
         turns: indices to draw from, each as often as it weighs.
-        active: requests in hand, by index.
+        active: index → requests in hand; asked for the two alone.
         weights: by index.
     """
     if len(turns) == 1:
         return turns[0]
     at = draw(len(turns))
     first, second = turns[at], turns[(at + 1 + draw(len(turns) - 1)) % len(turns)]
-    if (active[second] + 1) * weights[first] < (active[first] + 1) * weights[second]:
+    if (active(second) + 1) * weights[first] < (active(first) + 1) * weights[second]:
         return second
     return first
 
@@ -136,7 +136,7 @@ def bounded(factor: float, active: Sequence[int], weights: Sequence[int]) -> Cal
     """Whether an endpoint has room for one more without more than ``factor`` times its part.
 
     Args:
-        factor: ≥ 1; 0 for no bound.
+        factor: ≥ 1.
         active: requests in hand, by index.
         weights: by index; 0 for those that may not be used.
     """
@@ -146,7 +146,7 @@ def bounded(factor: float, active: Sequence[int], weights: Sequence[int]) -> Cal
     def has_room(index: int) -> bool:
         if not weights[index]:
             return False
-        return not factor or active[index] < ceil(factor * load * weights[index] / total)
+        return active[index] < ceil(factor * load * weights[index] / total)
 
     return has_room
 

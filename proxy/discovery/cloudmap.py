@@ -6,6 +6,7 @@ it waits. An empty answer is a failure: see ``names``. Source: AWS Cloud Map API
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -24,6 +25,8 @@ TIMEOUT_S: Final = 5.0
 ENDPOINT_VARIABLES: Final = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SERVICEDISCOVERY")
 MOST: Final = 1_000
 """The most that one answer may name."""
+
+LOG = logging.getLogger("splitway.discovery")
 
 Ask = Callable[[str, str], list[dict[str, Any]]]
 """(namespace, service) → the instances; waits. Raises whatever went wrong."""
@@ -57,6 +60,8 @@ def botocore_ask() -> Ask:
             HealthStatus="HEALTHY_OR_ELSE_ALL",
         )
         instances: list[dict[str, Any]] = answer["Instances"]
+        if len(instances) >= MOST:  # the API has no second page
+            LOG.warning("Cloud Map names %d instances of %s and no more", MOST, service)
         return instances
 
     return ask

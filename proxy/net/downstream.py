@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from proxy.core.decision import Decision
     from proxy.net.plane import Plane
 
 TURN_REQUESTS: Final = 32
@@ -44,6 +45,8 @@ WAIT_BYTES: Final = 4_096
 """A larger piece never waits for its turn: it would cost memory, and there can be few at once."""
 SHED_AT_ONCE: Final = 256
 """Connections beyond the limit that are told why; the rest of a flood is closed without a word."""
+# isinstance() asks a struct's metaclass, which costs more than the whole of a routed decision.
+_LOCAL_REPLY: Final = LocalReply
 
 
 class DownstreamConnection:
@@ -512,10 +515,10 @@ class DownstreamConnection:
             limited = self._rate_limited(decision.route)
             if limited is not None:
                 decision = limited
-        if isinstance(decision, LocalReply):
+        if type(decision) is _LOCAL_REPLY:
             self._answer_here(head, decision, payload, done=done)
             return end
-        exchange = self._exchange = Exchange(self, runtime, head, decision)
+        exchange = self._exchange = Exchange(self, runtime, head, cast("Decision", decision))
         if done:
             self._deadline.clear()
         else:

@@ -166,7 +166,9 @@ class EndpointSet:
             return None
         ring = self._ring
         if ring is not None:
-            has_room = bounded(self._service.balance.bounded_load, self._busy(), self._weights)
+            factor = self._service.balance.bounded_load
+            busy = [state.pool.busy for state in self.states] if factor else ()
+            has_room = bounded(factor, busy, self._weights) if factor else self._is_used
             index = ring.pick(key, has_room)
             return self.states[index if index >= 0 else turns[0]].pool
         index = self._next(turns)
@@ -194,7 +196,7 @@ class EndpointSet:
     def is_used(self, pool: EndpointPool) -> bool:
         """Whether an endpoint gets requests now."""
         index = self._index.get(pool.name)
-        return index is not None and self._weights[index] > 0
+        return index is not None and self._is_used(index)
 
     def attempted(self, name: str, outcome: str, status: int) -> None:
         """What came of an attempt."""
@@ -254,8 +256,11 @@ class EndpointSet:
 
     def _next(self, turns: Sequence[int]) -> int:
         if self._service.balance.policy == "least_request":
-            return least_of_two(turns, self._busy(), self._weights, random.randrange)
+            return least_of_two(turns, self._busy, self._weights, random.randrange)
         return turns[self._robin.pick()]
 
-    def _busy(self) -> list[int]:
-        return [state.pool.busy for state in self.states]
+    def _busy(self, index: int) -> int:
+        return self.states[index].pool.busy
+
+    def _is_used(self, index: int) -> bool:
+        return self._weights[index] > 0

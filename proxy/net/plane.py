@@ -86,6 +86,14 @@ class Plane:
         downstream, limits, idle_s, look_s: what of the configuration each connection looks at.
     """
 
+    # With as many attributes as these, an instance without slots is a dictionary, and slower.
+    __slots__ = (
+        "_acceptors", "_buckets", "_hops", "_idents", "_log", "_nobody", "_observe",
+        "_observe_copies", "_pools", "_room_at", "_sweep", "_tasks", "_trusted", "_tunnel_s",
+        "_upstream_s", "_watches", "connections", "downstream", "draining", "idle_s", "limits",
+        "load", "look_s", "loop", "mirrors", "outbox", "runtime", "timers", "tunnels", "turns",
+    )  # fmt: skip
+
     def __init__(
         self,
         observe: Callable[[str, str], VersionObserver],

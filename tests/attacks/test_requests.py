@@ -41,6 +41,7 @@ def test_whole(group: list[RequestVector]) -> None:
     assert _by_socket(group, ahead=0, piecewise=False) == []
 
 
+@pytest.mark.no_cover  # every offset again: counting lines takes most of the time
 @each_group
 def test_byte_by_byte(group: list[RequestVector]) -> None:
     assert _by_socket(group, ahead=0, piecewise=True) == []
@@ -51,6 +52,7 @@ def test_behind_a_valid_request(group: list[RequestVector]) -> None:
     assert _by_socket(group, ahead=1, piecewise=False) == []
 
 
+@pytest.mark.no_cover  # every offset again: counting lines takes most of the time
 @each_group
 def test_in_two_pieces_at_every_offset(group: list[RequestVector]) -> None:
     """And byte by byte, none of them joined by a socket; behind a valid request too."""

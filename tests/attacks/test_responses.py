@@ -37,6 +37,7 @@ def _judge(vector: ResponseVector, relayed: Relayed) -> str | None:
     return complaint
 
 
+@pytest.mark.no_cover  # as in test_requests
 @each_group
 def test_in_any_pieces(group: list[ResponseVector]) -> None:
     """Whole, byte by byte, and in two pieces at every offset."""
@@ -67,6 +68,7 @@ def test_whole_over_sockets(group: list[ResponseVector]) -> None:
     assert _by_socket(group, lambda raw: [raw]) == []
 
 
+@pytest.mark.no_cover  # as in test_requests
 @each_group
 def test_byte_by_byte_over_sockets(group: list[ResponseVector]) -> None:
     assert _by_socket(group, bytewise) == []

@@ -7,18 +7,14 @@ and real by hand (``tests.support.load``), and reconciles the clients' journal w
 import asyncio
 import os
 import socket
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aiohttp
 import pytest
 
-from loadtests.demo.children import Child, Children
 from tests.support.dnsmasq import Dnsmasq, needs_dnsmasq
 from tests.support.load import CONNECTIONS, Load, begun_in, reconcile
-from tests.support.road import ROOT, Road, die, free_port, said, until
+from tests.support.road import die, free_port, until
+from tests.support.site import Site, site
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(0 if "LOAD_SECONDS" in os.environ else 120)]
 
@@ -27,71 +23,6 @@ BY_HAND = "LOAD_SECONDS" in os.environ
 OURS = frozenset((502, 503))
 CLOCK_S = 0.01
 """A loop's clock stands still during a turn: what began late in one seems to have taken less."""
-
-
-class Site:
-    """A proxy, and back ends that keep journals.
-
-    Attributes:
-        backends: their processes, by name.
-    """
-
-    def __init__(self, road: Road, folder: Path) -> None:
-        self._road = road
-        self._folder = folder
-        self.backends: dict[str, Child] = {}
-        self.ports: dict[str, int] = {}
-
-    @property
-    def journals(self) -> list[Path]:
-        return [self._folder / f"{name}.journal" for name in self.ports]
-
-    async def backend(self, name: str, mode: str = "well") -> str:
-        """Start one, again if it was there. Returns its URL."""
-        port = self.ports.setdefault(name, free_port())
-        self._road.starts += 1
-        child = await self._road.children.start(
-            f"{name}-{self._road.starts}",
-            [sys.executable, "-m", "tests.support.faulty_backend", f"--name={name}",
-             f"--port={port}", f"--mode={mode}", f"--journal={self._folder / f'{name}.journal'}"],
-            {**os.environ, "PYTHONPATH": str(ROOT)},
-            lasting=False,
-        )  # fmt: skip
-        await said(child, "serving on")
-        self.backends[name] = child
-        return f"http://127.0.0.1:{port}"
-
-    async def proxy(self, traffic: str, more: str = "", workers: int = 1) -> None:
-        await self._road.start_proxy(self._road.config(traffic, more), workers=workers)
-
-    def load(self, path: str = "/", prefix: str = "load") -> Load:
-        return Load(("127.0.0.1", self._road.port), path, prefix)
-
-    async def states(self) -> dict[str, dict[str, int]]:
-        """Of each endpoint, how many workers have it in which state."""
-        async with self._road.client.get(self._road.admin + "/endpoints") as response:
-            told = await response.json()
-        return {each["endpoint"]: each for each in told["endpoints"]}
-
-    async def sources(self) -> list[dict[str, object]]:
-        async with self._road.client.get(self._road.admin + "/endpoints") as response:
-            told: dict[str, list[dict[str, object]]] = await response.json()
-        return told["sources"]
-
-    async def metric(self, name: str) -> float:
-        return await self._road.metric(name)
-
-    async def in_flight(self) -> float:
-        return await self._road.metric("splitway_requests_in_flight")
-
-
-@asynccontextmanager
-async def site(folder: Path) -> AsyncIterator[Site]:
-    async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as client,
-        Children(folder, cwd=folder) as children,
-    ):
-        yield Site(Road(folder, children, client), folder)
 
 
 def traffic(*endpoints: str, of_service: str = "", of_route: str = "") -> str:

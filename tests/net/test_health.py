@@ -294,7 +294,8 @@ def test_zones_and_weights() -> None:
     run(test)
 
 
-def test_a_user_stays_with_an_endpoint() -> None:
+@pytest.mark.parametrize("bounded_load", [0.0, 1.25])
+def test_a_user_stays_with_an_endpoint(bounded_load: float) -> None:
     async def test() -> None:
         names = [Clinic(str(number)) for number in range(4)]
         backends = [RawBackend(clinic.serve) for clinic in names]
@@ -304,7 +305,7 @@ def test_a_user_stays_with_an_endpoint() -> None:
             version = Version(endpoints=tuple(backend.endpoint for backend in backends))
             service = Service(
                 versions={"stable": version},
-                balance=Balance("ring_hash"),
+                balance=Balance("ring_hash", bounded_load),
                 sticky=Sticky((KeyFrom(header="X-User-Id"),)),
             )
             async with Running(configured(service)) as running, RawClient(running.where) as client:
