@@ -28,6 +28,7 @@ from proxy.model.parse import parse_config
 from proxy.model.wire import Counts, Hello, Install, Snapshot
 from proxy.net.plane import make_router
 from proxy.sync.file import FileWatch
+from proxy.sync.identity import Identity, identity_in
 from proxy.sync.state import StateFile
 from proxy.sync.stream import ControlStream
 from proxy.telemetry.exposition import ProxyState
@@ -111,6 +112,7 @@ class Agent:
         self._leaving = False
         self._rejected = 0
         self._instance = f"{socket.gethostname()[:64]}-{os.urandom(4).hex()}"
+        self._identity = Identity()
         self._changing = asyncio.Lock()
         self._reopening: set[asyncio.Task[None]] = set()
         self._router: Router | None = None
@@ -138,6 +140,7 @@ class Agent:
             asyncio.create_task(self._take_found(), name="discovery"),
         ]
         if self._stream is not None:
+            self._identity = await identity_in(os.environ)
             self._stream.start()
 
     async def stop(self) -> None:
@@ -266,6 +269,8 @@ class Agent:
             release=__version__,
             store=self._snapshot.store if held else "",
             revision=self._snapshot.revision if held else 0,
+            zone=self._config.zone or self._identity.zone,
+            place=self._identity.place,
         )
 
     # What the admin port tells.

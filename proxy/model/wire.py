@@ -14,6 +14,10 @@ from msgspec import Meta
 from proxy.model.config import Config, Endpoint, Traffic
 from proxy.model.errors import Problem
 
+MAX_ZONE_CHARS = 64
+MAX_PLACE_CHARS = 256
+_MAX_PLACES = 16
+
 
 class SplitTable(msgspec.Struct, frozen=True):
     """A service's 10,000 slots, run-length coded.
@@ -46,6 +50,15 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     store: str = ""
     revision: int = 0
     """What it runs on now; 0 when it has none from this store."""
+    zone: Annotated[str, Meta(max_length=MAX_ZONE_CHARS)] = ""
+    place: Annotated[
+        dict[
+            Annotated[str, Meta(max_length=MAX_ZONE_CHARS)],
+            Annotated[str, Meta(max_length=MAX_PLACE_CHARS)],
+        ],
+        Meta(max_length=_MAX_PLACES),
+    ] = {}
+    """Where it runs, as far as it knows: its pod, its ECS task (``proxy.sync.identity``)."""
 
 
 class Ack(msgspec.Struct, frozen=True, tag="ack"):

@@ -29,7 +29,9 @@ LOG = logging.getLogger("splitway.sync.stream")
 
 HEARTBEAT_S = 10.0
 """A ping this often; without an answer in half of it the peer counts as hung."""
-CONNECT_S = 5.0
+CONNECT_S = 15.0
+"""Until the stream is open. After a restart thousands wait for one control plane: who gives up and
+comes again makes the queue longer for all, and with too short a wait nobody gets through."""
 CLOSE_S = 1.0
 GOOD_SESSION_S = 5.0
 """A session that brought a message, or lasted this long, starts the back-off anew."""
