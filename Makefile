@@ -12,13 +12,16 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-compiled bench fuzz microbench lint format clean
+.PHONY: help demo demo-ha test test-compiled bench fuzz microbench lint format clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
 demo: $(VENV)/.stamp-demo  ## Two versions, proxy, control plane, load; weights move live (DEMO_SECONDS=60: ends by itself)
 	@$(BIN)/python -m loadtests.demo
+
+demo-ha: $(VENV)/.stamp-dev  ## Two control planes on PostgreSQL, two proxies, load; one control plane is killed (DEMO_SECONDS=15)
+	@$(BIN)/python -m loadtests.ha
 
 # Two at a time, as many wait for a moment; a file's tests stay together, as they share what is slow
 # to make.

@@ -12,9 +12,11 @@
              │        │                                              │
              ▼        └──────────────────────────────────────────────┘
         changes.py (pure: what a change does to traffic and split tables)
+        gate.py (pure: may it be made now?)   difference.py (pure: what differs, who moves)
+        audit.py (pure: the chain of seals)
              │
              ▼
-          store/  one transaction a change: revision + author + reason + traffic + tables
+          store/  one transaction a change: revision + tables + audit entry + reply
 
     cli.py (arguments) → app.py (the only file that chooses a store) → everything above
 

@@ -17,8 +17,10 @@ import uvloop
 from aiohttp.http_exceptions import HttpProcessingError
 
 from controlplane.app import Settings, running
+from controlplane.logs import FORMATTERS
+from controlplane.store.backup import backup
 from controlplane.store.base import StoreError
-from controlplane.store.sql import sqlite_path
+from controlplane.store.opening import store_file
 from controlplane.tokens import ENVIRONMENT, TokenError, generated_token, given_token
 from proxy import __version__
 from proxy.model.address import Address, parse_bind
@@ -29,13 +31,15 @@ _BAD_USAGE = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the control plane until SIGTERM or SIGINT. Returns the exit code."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
+    output = logging.StreamHandler(sys.stderr)
+    output.setFormatter(FORMATTERS[options.log_format]())
+    logging.basicConfig(level=logging.INFO, handlers=[output])
     logging.getLogger("aiohttp.server").addFilter(brief)
     # Alembic tells at every start that it is there.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
+        if options.command == "backup":
+            return _backup(options.store, options.file)
         settings = _settings(options, os.environ)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))
@@ -69,7 +73,7 @@ async def _serve(settings: Settings) -> None:
 
 def _settings(options: argparse.Namespace, env: Mapping[str, str]) -> Settings:
     bind: Address = options.bind
-    path = sqlite_path(options.store)
+    path = store_file(options.store)
     token = given_token(options.token_file, env)
     if token is None:
         if not _is_loopback(bind.host):
@@ -77,11 +81,31 @@ def _settings(options: argparse.Namespace, env: Mapping[str, str]) -> Settings:
                 f"--bind {bind}: beyond loopback a token must be given; "
                 f"use --token-file FILE or {ENVIRONMENT}"
             )
+        if path is None:
+            raise TokenError(
+                "--store postgresql://…: every control plane needs the same token; "
+                f"use --token-file FILE or {ENVIRONMENT}"
+            )
         file = Path(f"{path}.token")
         token, is_new = generated_token(file)
         if is_new:
             _say(f"new token in {file} (this is said once)")
-    return Settings(options.store, bind.host, bind.port, token)
+    return Settings(
+        options.store,
+        bind.host,
+        bind.port,
+        token,
+        require_reason=options.require_reason,
+    )
+
+
+def _backup(store: str, file: Path) -> int:
+    path = store_file(store)
+    if path is None:
+        raise StoreError("backup copies SQLite stores; for PostgreSQL use pg_dump")
+    backup(path, file)
+    _say(f"{path} is copied to {file}")
+    return 0
 
 
 def _is_loopback(host: str) -> bool:
@@ -93,13 +117,15 @@ def _is_loopback(host: str) -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="splitway-control", description="Holds the weights and tells every proxy."
+        prog="splitway-control",
+        description="Holds the weights and tells every proxy. Without a command it serves.",
     )
     parser.add_argument(
         "--store",
         default="sqlite:///splitway.db",
         metavar="URL",
-        help="sqlite:///relative.db or sqlite:////absolute.db (default: %(default)s)",
+        help="sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database, "
+        "whose password may come from PGPASSWORD or PGPASSFILE (default: %(default)s)",
     )
     parser.add_argument(
         "--bind",
@@ -115,7 +141,27 @@ def _parser() -> argparse.ArgumentParser:
         help=f"holds the bearer token; without it {ENVIRONMENT} is used, and without that "
         "<store>.token, which the first start makes",
     )
+    parser.add_argument(
+        "--log-format",
+        choices=sorted(FORMATTERS),
+        default="text",
+        help="of the log on standard error (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--require-reason", action="store_true", help="refuse changes that give no reason"
+    )
     parser.add_argument("--version", action="version", version=f"splitway-control {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="[backup FILE]")
+    saving = commands.add_parser(
+        "backup",
+        help="copies a SQLite store to FILE, while a control plane serves it or not",
+        description="Copies a SQLite store, whole as of one moment, while it is in use or not.",
+    )
+    saving.add_argument("file", type=Path, metavar="FILE", help="must not be there yet")
+    # Not the default again: it would win over what stands before the command.
+    saving.add_argument(
+        "--store", default=argparse.SUPPRESS, metavar="URL", help="as without a command"
+    )
     return parser
 
 

@@ -38,6 +38,46 @@ class RevisionNote(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Order(msgspec.Struct, frozen=True):
+    """How a change is asked for: by whom, from where, why, and on which conditions."""
+
+    author: str
+    reason: str = ""
+    address: str = ""
+    """Where the call came from."""
+    request: str = ""
+    """The call's ``X-Request-Id``."""
+    expected: frozenset[int] | None = None
+    """The numbers that the newest revision may have; ``None`` means any."""
+    dry_run: bool = False
+    """Only tell what would change."""
+    override: bool = False
+    """Go past the change windows."""
+    key: str = ""
+    """``Idempotency-Key``; empty when there is none."""
+    digest: str = ""
+    """SHA-256 of the request, by which one that is sent again is known."""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A reply that may be asked for again."""
+
+    digest: str
+    """Of the request that it answered."""
+    body: bytes
+    revision: int | None
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What a change is answered with."""
+
+    body: bytes
+    """JSON."""
+    revision: int | None = None
+    replayed: bool = False
+    """It is the answer to an earlier request with the same key."""
+
+
 class ProxyInfo(msgspec.Struct, frozen=True):
     """One proxy as the control plane knows it."""
 
@@ -55,6 +95,44 @@ class ProxyInfo(msgspec.Struct, frozen=True):
     """The revision it refused last, unless a newer one is in force."""
     problems: tuple[Problem, ...] = ()
     """Why it refused."""
+    zone: str = ""
+    place: dict[str, str] = {}
+    """Where it says it runs: its pod, its ECS task."""
+
+
+class OnRevision(msgspec.Struct, frozen=True):
+    """How many connected proxies have a revision in force."""
+
+    revision: int
+    proxies: int
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A connected proxy that refused, and why."""
+
+    instance: str
+    address: str
+    revision: int
+    """The one it refused."""
+    problems: tuple[Problem, ...]
+
+
+class Convergence(msgspec.Struct, frozen=True):
+    """How far a revision has come among the connected proxies."""
+
+    revision: int
+    connected: int
+    confirmed: int
+    """This revision or a newer one is in force there."""
+    behind: int
+    """Have not said anything to it yet."""
+    refused: int
+    done: bool
+    """Every connected proxy has confirmed; so it is when none is connected."""
+    revisions: tuple[OnRevision, ...]
+    """The newest first; 0 is that of proxies that have none from this store."""
+    refusals: tuple[Refusal, ...]
+    """By instance; the first twenty."""
 
 
 class ControlError(Exception):
@@ -67,6 +145,20 @@ class UnknownServiceError(ControlError):
     def __init__(self, service: str, known: tuple[str, ...]) -> None:
         there_are = ", ".join(known) if known else "none"
         super().__init__(f"unknown service {service!r}; services: {there_are}")
+
+
+class UnknownRevisionError(ControlError):
+    """No such revision."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"there is no revision {number}")
+
+
+class KeyReusedError(ControlError):
+    """The key was sent with another request before."""
+
+    def __init__(self) -> None:
+        super().__init__("this Idempotency-Key was used for another request; take a new one")
 
 
 class StaleRevisionError(ControlError):

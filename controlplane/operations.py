@@ -1,68 +1,266 @@
-"""Owns the use cases that change the configuration: check, append, publish, in that order.
+"""Owns the use cases that change something: check, write, record, publish, in that order.
 
-Never speaks HTTP and never names a database. Every change, by whomever, comes through here.
+Never speaks HTTP and never names a database. Every change, by whomever, comes through here: in one
+transaction it is judged against the newest revision, the freezes and the change windows, is written
+with its entry in the audit log, and its reply is kept for whoever sends the same request again.
 """
 
-from collections.abc import Callable, Mapping
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from typing import Any
+from zoneinfo import available_timezones
 
-from controlplane.changes import checked, tables_after, with_weights
-from controlplane.model import Draft, Revision
-from controlplane.store.base import Store
+import msgspec
+
+from controlplane.audit import Entry
+from controlplane.changes import checked, service_of, tables_after, with_weights
+from controlplane.difference import Difference, difference, field_changes
+from controlplane.gate import Freeze, Freezes, Window, check_open, touched
+from controlplane.model import (
+    Draft,
+    Kept,
+    KeyReusedError,
+    Order,
+    Reply,
+    Revision,
+    StaleRevisionError,
+    UnknownRevisionError,
+)
+from controlplane.store.base import Store, Unit
 from proxy.model.config import Traffic
+from proxy.model.errors import ConfigError, Problem
+
+Show = Callable[[Revision], Any]
+"""From the revision in force to the body of the answer."""
 
 
 class Operations:
-    """What can be done to the configuration."""
+    """What can be done. Every method raises StoreError, and ConfigError with what is wrong."""
 
     def __init__(
-        self, store: Store, publish: Callable[[Revision], None], wall: Callable[[], datetime]
+        self,
+        store: Store,
+        publish: Callable[[Revision], None],
+        wall: Callable[[], datetime],
+        *,
+        require_reason: bool = False,
+        may_override: Callable[[str], bool] = lambda _author: True,
     ) -> None:
         self._store = store
         self._publish = publish
         self._wall = wall
+        self._require_reason = require_reason
+        self._may_override = may_override
 
-    async def replace_traffic(
-        self, traffic: Traffic, author: str, reason: str, expected: frozenset[int] | None
-    ) -> Revision:
+    async def replace_traffic(self, traffic: Traffic, order: Order, show: Show) -> Reply:
         """Puts a whole new traffic in force; the same one again makes no revision.
 
-        Raises: ConfigError, StaleRevisionError, StoreError.
+        Raises: StaleRevisionError, ClosedError, KeyReusedError.
         """
         good = checked(traffic)
-        return await self._change(lambda _: good, author, reason, expected)
+        return await self._change(lambda _: good, order, ("config.replace", ""), show)
 
     async def set_weights(
-        self,
-        service: str,
-        weights: Mapping[str, int],
-        author: str,
-        reason: str,
-        expected: frozenset[int] | None,
-    ) -> Revision:
+        self, service: str, weights: Mapping[str, int], order: Order, show: Show
+    ) -> Reply:
         """Replaces one service's weights whole; the same ones again make no revision.
 
-        Raises: UnknownServiceError, ConfigError, StaleRevisionError, StoreError.
+        Raises: UnknownServiceError, StaleRevisionError, ClosedError, KeyReusedError.
         """
+        what = ("weights.set", f"services.{service}.weights")
         return await self._change(
-            lambda newest: with_weights(newest.traffic, service, weights), author, reason, expected
+            lambda newest: with_weights(newest.traffic, service, weights), order, what, show
         )
+
+    async def restore(self, number: int, order: Order, show: Show) -> Reply:
+        """Makes a new revision with the traffic of an old one; users move as little as can be.
+
+        Raises: UnknownRevisionError, StaleRevisionError, ClosedError, KeyReusedError.
+        """
+        async with self._store.reading() as unit:
+            old = await unit.revision(number)
+        if old is None:
+            raise UnknownRevisionError(number)
+        # Its rules may have been others then.
+        good = checked(old.traffic)
+        what = ("revision.restore", f"revisions.{number}")
+        return await self._change(lambda _: good, order, what, show)
+
+    async def freeze(self, service: str | None, until: datetime | None, order: Order) -> Reply:
+        """Allows no change of a service, or of anything, until the freeze is lifted or over.
+
+        Raises: UnknownServiceError, KeyReusedError.
+        """
+        now = self._wall()
+        if until is not None and until <= now:
+            raise ConfigError([Problem("until", "is over already; give a time to come")])
+        return await self._hold(service, Freeze(order.author, order.reason, now, until), order)
+
+    async def unfreeze(self, service: str | None, order: Order) -> Reply:
+        """Lifts a freeze; where there is none, nothing is changed.
+
+        Raises: UnknownServiceError, KeyReusedError.
+        """
+        return await self._hold(service, None, order)
+
+    async def set_windows(
+        self, windows: Sequence[Window], order: Order, show: Callable[[Sequence[Window]], Any]
+    ) -> Reply:
+        """Replaces the change windows; none means that changes may always be made.
+
+        Raises: KeyReusedError.
+        """
+        zones = await asyncio.to_thread(available_timezones)
+        if problems := [
+            Problem(f"windows[{at}].zone", f"no such time zone: {window.zone!r}")
+            for at, window in enumerate(windows)
+            if window.zone not in zones
+        ]:
+            raise ConfigError(problems)
+
+        async def write(unit: Unit) -> tuple[object, object, object]:
+            before = await unit.windows()
+            if not order.dry_run:
+                await unit.put_windows(windows)
+            return {"windows": before}, {"windows": tuple(windows)}, show(windows)
+
+        return await self._edit(write, order, ("windows.set", "change-windows"))
 
     async def _change(
         self,
         change: Callable[[Revision], Traffic],
-        author: str,
-        reason: str,
-        expected: frozenset[int] | None,
-    ) -> Revision:
-        at = self._wall()
+        order: Order,
+        what: tuple[str, str],
+        show: Show,
+    ) -> Reply:
+        now = self._wall()
+        self._check_reason(order)
 
         def decide(newest: Revision) -> Draft | None:
             traffic = change(newest)
             if newest.number and traffic == newest.traffic:
                 return None
-            return Draft(traffic, tables_after(newest, traffic), author, reason, at)
+            return Draft(traffic, tables_after(newest, traffic), order.author, order.reason, now)
 
-        revision = await self._store.append(decide, expected)
+        async with self._opened(order) as unit:
+            if kept := await _kept(unit, order, now):
+                return kept
+            newest = await unit.newest()
+            if order.expected is not None and newest.number not in order.expected:
+                raise StaleRevisionError(newest.number)
+            # Tables of many services take long enough to be felt on open streams.
+            draft = await asyncio.to_thread(decide, newest)
+            if draft is not None:
+                await self._check_open(unit, newest, draft, order, now)
+            if order.dry_run:
+                tried = Revision(0, draft.traffic, draft.tables) if draft else newest
+                found = await asyncio.to_thread(difference, newest, tried, None)
+                return Reply(msgspec.json.encode(found), newest.number)
+            revision = newest
+            if draft is not None:
+                revision = await unit.append(newest, draft)
+                entry = _entry(order, what, now, _digest(newest), _digest(revision))
+                await unit.record(entry)
+            reply = Reply(msgspec.json.encode(show(revision)), revision.number)
+            await _keep(unit, order, reply, now)
         self._publish(revision)  # an unchanged revision is ignored there
-        return revision
+        return reply
+
+    async def _hold(self, service: str | None, freeze: Freeze | None, order: Order) -> Reply:
+        now = self._wall()
+
+        async def write(unit: Unit) -> tuple[object, object, object]:
+            if service is not None:  # one that is frozen cannot have been removed
+                service_of((await unit.newest()).traffic, service)
+            before = await unit.freezes(now)
+            after = _with_freeze(before, service, freeze)
+            if not order.dry_run:
+                await unit.put_freeze(service, freeze)
+            return before, after, after
+
+        action = "freeze.lift" if freeze is None else "freeze.set"
+        return await self._edit(write, order, (action, f"services.{service}" if service else ""))
+
+    async def _edit(
+        self,
+        write: Callable[[Unit], Awaitable[tuple[object, object, object]]],
+        order: Order,
+        what: tuple[str, str],
+    ) -> Reply:
+        """Something beside the traffic: ``write`` gives what was, what is, and the answer."""
+        now = self._wall()
+        self._check_reason(order)
+        async with self._opened(order) as unit:
+            if kept := await _kept(unit, order, now):
+                return kept
+            before, after, shown = await write(unit)
+            if order.dry_run:
+                newest = (await unit.newest()).number
+                fields = list(field_changes(_json(before), _json(after)))
+                return Reply(msgspec.json.encode(Difference(newest, None, fields, [])))
+            if before != after:
+                await unit.record(_entry(order, what, now, _json(before), _json(after)))
+            reply = Reply(msgspec.json.encode(shown))
+            await _keep(unit, order, reply, now)
+        return reply
+
+    def _opened(self, order: Order) -> AbstractAsyncContextManager[Unit]:
+        return self._store.reading() if order.dry_run else self._store.writing()
+
+    def _check_reason(self, order: Order) -> None:
+        if order.reason.strip() or order.dry_run:
+            return
+        if self._require_reason:
+            raise ConfigError([Problem("reason", "say why: this server asks for a reason")])
+        if order.override:
+            raise ConfigError([Problem("reason", "say why: override=true asks for a reason")])
+
+    async def _check_open(
+        self, unit: Unit, newest: Revision, draft: Draft, order: Order, now: datetime
+    ) -> None:
+        services = touched(newest.traffic, draft.traffic)
+        override = order.override and self._may_override(order.author)
+        freezes, windows = await unit.freezes(now), await unit.windows()
+        check_open(freezes, windows, services, now, override=override)
+
+
+async def _kept(unit: Unit, order: Order, now: datetime) -> Reply | None:
+    kept = await unit.reply(order.author, order.key, now) if order.key else None
+    if kept is None:
+        return None
+    if kept.digest != order.digest:
+        raise KeyReusedError
+    return Reply(kept.body, kept.revision, replayed=True)
+
+
+async def _keep(unit: Unit, order: Order, reply: Reply, now: datetime) -> None:
+    if order.key:
+        kept = Kept(order.digest, reply.body, reply.revision)
+        await unit.keep(order.author, order.key, kept, now)
+
+
+def _entry(order: Order, what: tuple[str, str], now: datetime, before: Any, after: Any) -> Entry:
+    action, target = what
+    if order.override:
+        action += ".override"
+    fields = (action, target, order.reason, before, after)
+    return Entry(now, order.author, order.address, order.request, *fields)
+
+
+def _digest(revision: Revision) -> dict[str, object]:
+    text = msgspec.json.encode(revision.traffic, order="sorted")
+    return {"revision": revision.number, "sha256": hashlib.sha256(text).hexdigest()}
+
+
+def _with_freeze(freezes: Freezes, service: str | None, freeze: Freeze | None) -> Freezes:
+    if service is None:
+        return Freezes(freeze, freezes.services)
+    others = {name: each for name, each in freezes.services.items() if name != service}
+    return Freezes(freezes.all, {**others, service: freeze} if freeze else others)
+
+
+def _json(value: object) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(value))

@@ -11,7 +11,12 @@ from controlplane.api.revision_tags import etag, is_known
 
 def json_answer(body: Any, *, revision: int | None = None) -> web.Response:
     """The body as JSON, with its revision as the entity tag where it has one."""
-    response = web.Response(body=msgspec.json.encode(body), content_type="application/json")
+    return json_text(msgspec.json.encode(body), revision=revision)
+
+
+def json_text(text: bytes, *, revision: int | None = None) -> web.Response:
+    """The same for a body that is JSON already."""
+    response = web.Response(body=text, content_type="application/json")
     if revision is not None:
         response.headers["ETag"] = etag(revision)
     # An operator must never be shown yesterday's weights by something in between.

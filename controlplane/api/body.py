@@ -9,19 +9,23 @@ import asyncio
 import json
 from collections import Counter
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
+from msgspec.json import schema
 
 from controlplane.api.problem import ApiError, bad_request, invalid
-from proxy.model.config import Traffic
+from proxy.model.config import Name, Traffic, Weight
 from proxy.model.errors import ConfigError, Problem
 from proxy.model.parse import parse_traffic
 
 YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 JSON_TYPES = frozenset({"application/json"})
 MAX_REASON = 500
+
+_T = TypeVar("_T")
 
 # Inside a quoted YAML scalar these end the line; escaped they are the characters they are.
 _YAML_BREAKS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
@@ -30,8 +34,9 @@ _YAML_BREAKS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": 
 class WeightsChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of a change of weights. What the weights are is checked against the service."""
 
-    weights: dict[str, Any]
-    reason: str = ""
+    weights: Annotated[dict[str, Any], Meta(extra_json_schema=schema(dict[Name, Weight]))]
+    """By version; one that is not named gets 0."""
+    reason: Annotated[str, Meta(max_length=MAX_REASON)] = ""
 
 
 async def read_traffic(request: web.Request) -> Traffic:
@@ -50,28 +55,18 @@ async def read_traffic(request: web.Request) -> Traffic:
         raise invalid(Problem(p.field, p.message) for p in error.problems) from None
 
 
-async def read_weights(request: web.Request) -> WeightsChange:
-    """The body of a change of weights.
+async def read_json(request: web.Request, kind: type[_T]) -> _T:
+    """The body as a value of that type.
 
     Raises: ApiError 400, 415, 422.
     """
-    text = await _text(request, JSON_TYPES)
-    plain = _plain(text)
+    plain = _plain(await _text(request, JSON_TYPES))
     try:
-        change = msgspec.convert(plain, WeightsChange)
+        return msgspec.convert(plain, kind)
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at `$")
         field = where.strip("`.").removeprefix(".")
         raise invalid([Problem(field, message)]) from None
-    return msgspec.structs.replace(change, reason=_reason(change.reason))
-
-
-def read_reason(request: web.Request) -> str:
-    """The ``reason`` parameter; empty when there is none.
-
-    Raises: ApiError 422.
-    """
-    return _reason(request.query.get("reason", ""))
 
 
 def read_count(request: web.Request, name: str, default: int | None, highest: int) -> int | None:
@@ -134,7 +129,11 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number in JSON")
 
 
-def _reason(text: str) -> str:
+def checked_reason(text: str) -> str:
+    """The reason, if it can be kept and shown.
+
+    Raises: ApiError 422.
+    """
     if len(text) > MAX_REASON:
         message = f"expected at most {MAX_REASON} characters, got {len(text)}"
         raise invalid([Problem("reason", message)])

@@ -1,16 +1,26 @@
 """Owns ``/v1/config``: the whole of what proxies are told. Never changes a part of it."""
 
-from typing import Any
+from http import HTTPStatus
 
+import msgspec
 from aiohttp import web
 
-from controlplane.api.answer import json_answer, reading
-from controlplane.api.body import read_reason, read_traffic
-from controlplane.api.middleware import AUTHOR
-from controlplane.api.revision_tags import expected_revisions
+from controlplane.api.answer import reading
+from controlplane.api.body import JSON_TYPES, YAML_TYPES, read_traffic
+from controlplane.api.operation import READING, Operation
+from controlplane.api.order import CHANGING, REASON, read_order, reply_answer
 from controlplane.model import Revision
 from controlplane.operations import Operations
 from controlplane.store.base import Store
+from proxy.model.config import Name, Route, Service, Traffic
+
+
+class ConfigView(msgspec.Struct, frozen=True):
+    """The services and routes of one revision."""
+
+    revision: int
+    services: dict[Name, Service]
+    routes: tuple[Route, ...]
 
 
 class ConfigApi:
@@ -20,25 +30,35 @@ class ConfigApi:
         self._store = store
         self._operations = operations
 
-    def routes(self) -> list[web.RouteDef]:
+    def operations(self) -> list[Operation]:
         """What is served where."""
-        return [web.get("/v1/config", self.get), web.put("/v1/config", self.put)]
+        return [
+            Operation("GET", "/v1/config", self.get, ConfigView, READING),
+            Operation(
+                "PUT",
+                "/v1/config",
+                self.put,
+                ConfigView,
+                (*CHANGING, REASON),
+                problems=(HTTPStatus.CONFLICT,),
+                body=Traffic,
+                body_media=(*sorted(JSON_TYPES), *sorted(YAML_TYPES)),
+            ),
+        ]
 
     async def get(self, request: web.Request) -> web.Response:
         """The newest services and routes."""
         newest = await self._store.newest()
-        return reading(request, _shown(newest), newest.number)
+        return reading(request, config_view(newest), newest.number)
 
     async def put(self, request: web.Request) -> web.Response:
         """Replaces services and routes as a whole."""
-        expected, reason = expected_revisions(request), read_reason(request)
+        order = await read_order(request)
         traffic = await read_traffic(request)
-        revision = await self._operations.replace_traffic(
-            traffic, request[AUTHOR], reason, expected
-        )
-        return json_answer(_shown(revision), revision=revision.number)
+        return reply_answer(await self._operations.replace_traffic(traffic, order, config_view))
 
 
-def _shown(revision: Revision) -> dict[str, Any]:
+def config_view(revision: Revision) -> ConfigView:
+    """The revision as it is shown."""
     traffic = revision.traffic
-    return {"revision": revision.number, "services": traffic.services, "routes": traffic.routes}
+    return ConfigView(revision.number, traffic.services, traffic.routes)

@@ -1,9 +1,17 @@
 """Owns the probes. Never needs a token, and tells nothing but yes or no."""
 
+import msgspec
 from aiohttp import web
 
 from controlplane.api.answer import json_answer
+from controlplane.api.operation import Operation
 from controlplane.store.base import Store
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Yes."""
+
+    status: str = "ok"
 
 
 class HealthApi:
@@ -12,15 +20,18 @@ class HealthApi:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def routes(self) -> list[web.RouteDef]:
+    def operations(self) -> list[Operation]:
         """What is served where."""
-        return [web.get("/healthz", self.healthz), web.get("/readyz", self.readyz)]
+        return [
+            Operation("GET", "/healthz", self.healthz, Health, public=True),
+            Operation("GET", "/readyz", self.readyz, Health, public=True),
+        ]
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """The process is alive."""
-        return json_answer({"status": "ok"})
+        return json_answer(Health())
 
     async def readyz(self, _request: web.Request) -> web.Response:
         """The store answers too; when not, its error becomes a 503."""
         await self._store.ping()
-        return json_answer({"status": "ok"})
+        return json_answer(Health())

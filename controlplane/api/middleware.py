@@ -10,8 +10,15 @@ from http import HTTPStatus
 from aiohttp import web
 
 from controlplane.api.problem import ApiError, bad_request, invalid, problem_response
-from controlplane.model import StaleRevisionError, UnknownServiceError
-from controlplane.store.base import StoreError, StoreFullError
+from controlplane.gate import FrozenError, OutsideWindowError
+from controlplane.model import (
+    ControlError,
+    KeyReusedError,
+    StaleRevisionError,
+    UnknownRevisionError,
+    UnknownServiceError,
+)
+from controlplane.store.base import StoreError, StoreFullError, StoreUnsureError
 from controlplane.tokens import Tokens
 from proxy.model.errors import ConfigError
 
@@ -23,6 +30,13 @@ PUBLIC = frozenset({"/healthz", "/readyz"})
 """Probes carry no token, and these say nothing but yes or no."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_KINDS: dict[type[ControlError], tuple[HTTPStatus, str]] = {
+    FrozenError: (HTTPStatus.CONFLICT, "frozen"),
+    OutsideWindowError: (HTTPStatus.CONFLICT, "outside-change-window"),
+    KeyReusedError: (HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused"),
+    UnknownRevisionError: (HTTPStatus.NOT_FOUND, "unknown-revision"),
+    UnknownServiceError: (HTTPStatus.NOT_FOUND, "unknown-service"),
+}
 _DETAILS = {
     HTTPStatus.NOT_FOUND: "there is nothing at this path",
     HTTPStatus.METHOD_NOT_ALLOWED: "this path does not take this method; see Allow",
@@ -84,8 +98,9 @@ def _of(error: Exception, request: web.Request) -> ApiError:
         return error
     if isinstance(error, ConfigError):
         return invalid(error.problems)
-    if isinstance(error, UnknownServiceError):
-        return ApiError(HTTPStatus.NOT_FOUND, "unknown-service", str(error))
+    if isinstance(error, ControlError) and type(error) in _KINDS:
+        status, kind = _KINDS[type(error)]
+        return ApiError(status, kind, str(error))
     if isinstance(error, StaleRevisionError):
         etag = {"ETag": f'"{error.newest}"'}
         return ApiError(HTTPStatus.PRECONDITION_FAILED, "stale-revision", str(error), headers=etag)
@@ -102,9 +117,12 @@ def _of_store(error: StoreError, request: web.Request) -> ApiError:
     if isinstance(error, StoreFullError):
         detail = "the store's disk is full: nothing was changed; make room and try again"
         return ApiError(HTTPStatus.INSUFFICIENT_STORAGE, "store-full", detail)
+    unsure = isinstance(error, StoreUnsureError)
     return ApiError(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "store-unavailable",
-        "the store does not answer: nothing was changed; see the server's log",
+        "store-unsure" if unsure else "store-unavailable",
+        "the store was lost while it kept the change: look whether it is in force, then try again"
+        if unsure
+        else "the store does not answer: nothing was changed; see the server's log",
         headers={"Retry-After": "5"},
     )

@@ -5,7 +5,6 @@ Source: RFC 9457 (problem details); ``problems`` is our extension, one entry a w
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -14,6 +13,25 @@ from proxy.model.errors import Problem
 
 CONTENT_TYPE = "application/problem+json"
 _TYPE = "urn:splitway:problem:"
+
+
+class FieldProblem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One wrong field."""
+
+    field: str
+    message: str
+    line: int = 0
+    """1-based, where text with lines was sent."""
+
+
+class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Every error's body."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    problems: tuple[FieldProblem, ...] = ()
 
 
 class ApiError(Exception):
@@ -38,14 +56,13 @@ class ApiError(Exception):
 
 def problem_response(error: ApiError) -> web.Response:
     """The error as problem+json."""
-    body: dict[str, Any] = {
-        "type": f"{_TYPE}{error.kind}",
-        "title": error.status.phrase,
-        "status": int(error.status),
-        "detail": error.detail,
-    }
-    if error.problems:
-        body["problems"] = [_plain(problem) for problem in error.problems]
+    body = ProblemDocument(
+        f"{_TYPE}{error.kind}",
+        error.status.phrase,
+        int(error.status),
+        error.detail,
+        tuple(FieldProblem(each.field, each.message, each.line) for each in error.problems),
+    )
     return web.Response(
         status=error.status,
         body=msgspec.json.encode(body),
@@ -65,8 +82,3 @@ def invalid(problems: Iterable[Problem]) -> ApiError:
 def bad_request(detail: str) -> ApiError:
     """400: the request itself cannot be understood."""
     return ApiError(HTTPStatus.BAD_REQUEST, "bad-request", detail)
-
-
-def _plain(problem: Problem) -> dict[str, str | int]:
-    plain: dict[str, str | int] = {"field": problem.field, "message": problem.message}
-    return plain | {"line": problem.line} if problem.line else plain

@@ -2,10 +2,20 @@
 
 from collections.abc import Callable
 
+import msgspec
 from aiohttp import web
 
 from controlplane.api.answer import json_answer
+from controlplane.api.operation import Operation
 from controlplane.fleet import Fleet
+from controlplane.model import ProxyInfo
+
+
+class ProxyList(msgspec.Struct, frozen=True):
+    """Every proxy, and the revision that all should be on."""
+
+    revision: int
+    proxies: list[ProxyInfo]
 
 
 class ProxiesApi:
@@ -15,11 +25,11 @@ class ProxiesApi:
         self._fleet = fleet
         self._target = target
 
-    def routes(self) -> list[web.RouteDef]:
+    def operations(self) -> list[Operation]:
         """What is served where."""
-        return [web.get("/v1/proxies", self.list)]
+        return [Operation("GET", "/v1/proxies", self.list, ProxyList)]
 
     async def list(self, _request: web.Request) -> web.Response:
         """Every proxy that is connected or was a short while ago."""
         target = self._target()
-        return json_answer({"revision": target, "proxies": self._fleet.proxies(target)})
+        return json_answer(ProxyList(target, self._fleet.proxies(target)))

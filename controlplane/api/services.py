@@ -3,13 +3,15 @@
 Never changes anything of a service but its weights (``/v1/config`` does).
 """
 
+from http import HTTPStatus
+
 import msgspec
 from aiohttp import web
 
 from controlplane.api.answer import json_answer, reading
-from controlplane.api.body import read_weights
-from controlplane.api.middleware import AUTHOR
-from controlplane.api.revision_tags import expected_revisions
+from controlplane.api.body import WeightsChange, read_json
+from controlplane.api.operation import NAME, READING, Operation
+from controlplane.api.order import CHANGING, read_order, reply_answer
 from controlplane.changes import service_of, shares
 from controlplane.fleet import Fleet
 from controlplane.model import Revision
@@ -60,13 +62,24 @@ class ServicesApi:
         self._operations = operations
         self._fleet = fleet
 
-    def routes(self) -> list[web.RouteDef]:
+    def operations(self) -> list[Operation]:
         """What is served where."""
+        one, its_weights = "/v1/services/{name}", "/v1/services/{name}/weights"
+        none = (HTTPStatus.NOT_FOUND,)
+        reading = (NAME, *READING)
         return [
-            web.get("/v1/services", self.list),
-            web.get("/v1/services/{name}", self.get),
-            web.get("/v1/services/{name}/weights", self.get_weights),
-            web.put("/v1/services/{name}/weights", self.put_weights),
+            Operation("GET", "/v1/services", self.list, ServiceList),
+            Operation("GET", one, self.get, ServiceView, (NAME,), problems=none),
+            Operation("GET", its_weights, self.get_weights, WeightsView, reading, problems=none),
+            Operation(
+                "PUT",
+                its_weights,
+                self.put_weights,
+                WeightsView,
+                (NAME, *CHANGING),
+                body=WeightsChange,
+                problems=(*none, HTTPStatus.CONFLICT),
+            ),
         ]
 
     async def list(self, _request: web.Request) -> web.Response:
@@ -89,12 +102,13 @@ class ServicesApi:
 
     async def put_weights(self, request: web.Request) -> web.Response:
         """Replaces one service's weights whole: a version that is not named gets 0."""
-        name, expected = request.match_info["name"], expected_revisions(request)
-        change = await read_weights(request)
-        revision = await self._operations.set_weights(
-            name, change.weights, request[AUTHOR], change.reason, expected
+        name, change = request.match_info["name"], await read_json(request, WeightsChange)
+        order = await read_order(request, change.reason)
+        return reply_answer(
+            await self._operations.set_weights(
+                name, change.weights, order, lambda revision: _weights(revision, name)
+            )
         )
-        return json_answer(_weights(revision, name), revision=revision.number)
 
     def _view(self, newest: Revision, name: str) -> ServiceView:
         service = service_of(newest.traffic, name)

@@ -7,17 +7,21 @@ standard error (a file's problems: one line each) and an exit code that is not 0
 import asyncio
 import os
 import re
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
 
-from controlplane.operator import show
-from controlplane.operator.client import CallError, Client, ask_proxy, service_path
+from controlplane.operator import history, show
+from controlplane.operator.calling import asked
+from controlplane.operator.calling import call as _call
+from controlplane.operator.calling import client_of as _client
+from controlplane.operator.calling import failed as _failed
+from controlplane.operator.client import Client, ask_proxy, service_path
 from controlplane.operator.explaining import explain_by
-from controlplane.tokens import ENVIRONMENT, TokenError, given_token
+from controlplane.operator.waiting import NotConfirmedError, RefusedError, wait_for
+from controlplane.tokens import ENVIRONMENT
 from proxy import __version__
 from proxy.core.question import ParameterError
 from proxy.model.config import Config, traffic_of
@@ -29,6 +33,14 @@ Reason = Annotated[str, typer.Option(help="Why; kept with the revision.")]
 IfMatch = Annotated[
     int | None, typer.Option(metavar="REVISION", help="Only if this is the newest revision.")
 ]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Return when every connected proxy has confirmed.")
+]
+Timeout = Annotated[
+    float, typer.Option(min=0.1, max=86_400, help="Seconds that --wait waits at most.")
+]
+_REFUSED, _NOT_CONFIRMED = 2, 3
+"""Exit codes of --wait."""
 ServiceName = Annotated[str, typer.Argument(metavar="SERVICE")]
 
 app = typer.Typer(
@@ -42,6 +54,10 @@ weights = typer.Typer(help="The weights of one service.", no_args_is_help=True)
 config = typer.Typer(help="All services and routes.", no_args_is_help=True)
 app.add_typer(weights, name="weights")
 app.add_typer(config, name="config")
+app.add_typer(history.revision, name="revision")
+app.add_typer(history.audit, name="audit")
+app.command()(history.freeze)
+app.command()(history.unfreeze)
 
 
 def main() -> None:
@@ -111,11 +127,21 @@ def weights_set(
     assignments: Annotated[list[str], typer.Argument(metavar="VERSION=WEIGHT")],
     reason: Reason = "",
     if_match: IfMatch = None,
+    dry_run: history.DryRun = False,
+    wait: Wait = False,
+    timeout: Timeout = 60.0,
 ) -> None:
-    """Replaces the weights of a service; a version that is not named gets 0."""
+    """Replaces the weights of a service; a version that is not named gets 0.
+
+    With --wait the exit code is 2 when a proxy refuses, 3 when time is up.
+    """
     body = {"weights": _weights(assignments), "reason": reason}
-    path = service_path(service)
-    show.show_weights(_call(_client(context).replace(path, body, if_match=if_match)))
+    path, query = service_path(service), asked("", dry_run=dry_run)
+    client = _client(context)
+    answer = _call(client.replace(path, body, query, if_match))
+    (show.show_difference if dry_run else show.show_weights)(answer)
+    if wait and not dry_run:
+        _wait(client, answer["revision"], timeout)
 
 
 @config.command("get")
@@ -137,18 +163,28 @@ def config_push(
     file: Annotated[Path, typer.Argument(metavar="FILE")],
     reason: Reason = "",
     if_match: IfMatch = None,
+    dry_run: history.DryRun = False,
+    wait: Wait = False,
+    timeout: Timeout = 60.0,
 ) -> None:
     """Sends a file's services and routes; a proxy's whole file is good, too.
 
-    ${NAME} stands for this shell's variables.
+    ${NAME} stands for this shell's variables. With --wait the exit code is 2 when a proxy refuses,
+    3 when time is up.
     """
     traffic = traffic_of(_config_in(file))
     if not traffic.services:
         # A proxy's file without them would take every service away.
         raise _failed(f"{file}: no services; nothing was sent (the API takes an empty document)")
-    query = {"reason": reason} if reason else None
-    answer = _call(_client(context).replace("/v1/config", traffic, query, if_match))
+    query = asked(reason, dry_run=dry_run)
+    client = _client(context)
+    answer = _call(client.replace("/v1/config", traffic, query, if_match))
+    if dry_run:
+        show.show_difference(answer)
+        return
     typer.echo(f"revision {answer['revision']}")
+    if wait:
+        _wait(client, answer["revision"], timeout)
 
 
 @app.command("explain")
@@ -194,17 +230,6 @@ def _config_in(file: Path) -> Config:
         raise _failed(str(error)) from None
 
 
-def _client(context: typer.Context) -> Client:
-    url, token_file = context.obj
-    try:
-        token = given_token(token_file, os.environ)
-    except TokenError as error:
-        raise _failed(str(error)) from None
-    if token is None:
-        raise _failed(f"no token: give --token-file FILE or set {ENVIRONMENT}")
-    return Client(url, token)
-
-
 def _weights(assignments: list[str]) -> dict[str, int]:
     parsed: dict[str, int] = {}
     for text in assignments:
@@ -217,16 +242,17 @@ def _weights(assignments: list[str]) -> dict[str, int]:
     return parsed
 
 
-def _call(call: Coroutine[Any, Any, Any]) -> Any:
+def _wait(client: Client, revision: int, timeout_s: float) -> None:
     try:
-        return asyncio.run(call)
-    except CallError as error:
-        raise _failed(str(error)) from None
-
-
-def _failed(message: str) -> typer.Exit:
-    typer.echo(f"splitway: {message}", err=True)
-    return typer.Exit(1)
+        with show.convergence() as tell:
+            asyncio.run(wait_for(client, revision, timeout_s, tell))
+    except RefusedError as error:
+        for line in show.refusals(error.answer):
+            typer.echo(f"splitway: {line}", err=True)
+        raise typer.Exit(_REFUSED) from None
+    except NotConfirmedError as error:
+        typer.echo(f"splitway: {error}", err=True)
+        raise typer.Exit(_NOT_CONFIRMED) from None
 
 
 if __name__ == "__main__":

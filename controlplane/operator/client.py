@@ -5,7 +5,7 @@ Whatever goes wrong becomes a ``CallError`` that an operator can act on.
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +15,8 @@ import msgspec
 
 from proxy.model.errors import Problem
 
+_OURS = {"revision", "revisions", "fields", "entries", "services", "windows"}
+"""Every answer of the control plane has one of these."""
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
@@ -66,6 +68,33 @@ class Client:
         if if_match is not None:
             headers["If-Match"] = f'"{if_match}"'
         return await self._call("PUT", path, query, msgspec.json.encode(body), headers)
+
+    async def change(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        if_match: int | None = None,
+    ) -> Any:
+        """Asks for a change that has no body.
+
+        Raises: CallError.
+        """
+        headers = {} if if_match is None else {"If-Match": f'"{if_match}"'}
+        return await self._call(method, path, query, None, headers)
+
+    async def download(self, path: str, take: Callable[[bytes], object]) -> None:
+        """Hands on what is at a path.
+
+        Raises: CallError.
+        """
+        headers = {"Authorization": f"Bearer {self._token}"}
+        status, body = await _send("control plane", "GET", self._url, path, (), None, headers)
+        if status != HTTPStatus.OK:
+            answer = _decoded(body)
+            raise CallError(_said(answer or {}, status))
+        take(body)
 
     async def _call(
         self,
@@ -128,7 +157,7 @@ def _result(status: int, body: bytes, url: str) -> Any:
     if answer is None:
         raise CallError(f"{url} answered {status}, and not as a control plane does")
     if status == HTTPStatus.OK:
-        if not answer.keys() & {"revision", "revisions"}:  # every answer of ours has one
+        if not answer.keys() & _OURS:
             raise CallError(f"{url} answered {status}, and not as a control plane does")
         return answer
     raise CallError(_said(answer, status))

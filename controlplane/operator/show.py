@@ -4,11 +4,13 @@ Names come from proxies and files: nothing in them may move the cursor or colour
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -48,8 +50,9 @@ def show_proxies(answer: dict[str, Any]) -> None:
         state = "connected" if proxy["connected"] else "gone"
         since = time(proxy["connected_since"] if proxy["connected"] else proxy["disconnected_at"])
         revision = f"{proxy['revision']} of {proxy['target']}"
-        rows.append((proxy["instance"], proxy["address"], proxy["release"], state, since, revision))
-    _table(("INSTANCE", "ADDRESS", "RELEASE", "STATE", "SINCE", "REVISION"), rows)
+        what = (proxy["instance"], proxy["address"], proxy["release"])
+        rows.append((*what, state, since, revision, _where(proxy)))
+    _table(("INSTANCE", "ADDRESS", "RELEASE", "STATE", "SINCE", "REVISION", "WHERE"), rows)
     for proxy in answer["proxies"]:
         for problem in proxy["problems"]:
             where = f"{problem['field']}: " if problem["field"] else ""
@@ -65,6 +68,63 @@ def show_revisions(answer: dict[str, Any]) -> None:
     _table(("REVISION", "AT", "AUTHOR", "REASON"), rows)
 
 
+def show_difference(answer: dict[str, Any]) -> None:
+    """One line a field; then, for each service, who moves from where to where."""
+    rows = [
+        (change["path"], _value(change, "before"), _value(change, "after"))
+        for change in answer["fields"]
+    ]
+    _table(("FIELD", "BEFORE", "AFTER"), rows)
+    moves = [
+        (service["service"], move["from"], move["to"], percent(move["slots"] / 10_000))
+        for service in answer["services"]
+        for move in service["moves"]
+    ]
+    if moves:
+        _table(("SERVICE", "FROM", "TO", "USERS"), moves)
+    for service in answer["services"]:
+        if service["redrawn"]:
+            _line(f"{service['service']}: the salt changes, every user is drawn anew")
+    if answer["after"] is None:
+        _line(f"tried on revision {answer['before']}; nothing was changed")
+    else:
+        _line(f"from revision {answer['before']} to {answer['after']}")
+
+
+def show_audit(answer: dict[str, Any]) -> None:
+    """One line an entry, and the seal to keep."""
+    names = ("actor", "address", "action", "target", "reason")
+    rows = [
+        (entry["number"], time(entry["at"]), *(entry[name] for name in names))
+        for entry in answer["entries"]
+    ]
+    _table(("NUMBER", "AT", *(name.upper() for name in names)), rows)
+    _line(f"head {answer['head']}")
+
+
+def show_freezes(answer: dict[str, Any]) -> None:
+    """One line a freeze."""
+    found = {"(everything)": answer["all"], **answer["services"]}
+    rows = [
+        (
+            name,
+            freeze["author"],
+            time(freeze["at"]),
+            time(freeze["until"]) if freeze["until"] else "",
+            freeze["reason"],
+        )
+        for name, freeze in found.items()
+        if freeze
+    ]
+    _table(("FROZEN", "BY", "AT", "UNTIL", "REASON"), rows)
+
+
+def _value(change: dict[str, Any], name: str) -> str:
+    if name not in change:
+        return "-"
+    return msgspec.json.encode(change[name]).decode()
+
+
 def show_explained(answer: dict[str, Any]) -> None:
     """One line a fact; of a list, one line an entry."""
     rows = []
@@ -74,6 +134,68 @@ def show_explained(answer: dict[str, Any]) -> None:
             rows.append((label, _word(entry)))
             label = ""
     _table(("", ""), rows)
+
+
+def _where(proxy: dict[str, Any]) -> str:
+    # A control plane of an earlier release does not tell.
+    parts = (proxy.get("zone", ""), *proxy.get("place", {}).values())
+    return " ".join(part for part in parts if part)
+
+
+@contextmanager
+def convergence() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Shows on standard error how far a revision has come, for each answer that it is given: a bar
+    on a terminal, elsewhere a line whenever it has come further."""
+    if not sys.stderr.isatty():
+        yield _line_by_line()
+        return
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f} of {task.total:.0f} proxies"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )
+    with bar:
+        task = bar.add_task("confirming", total=None)
+
+        def tell(answer: dict[str, Any]) -> None:
+            bar.update(
+                task,
+                description=f"revision {answer['revision']}",
+                total=answer["connected"],
+                completed=answer["confirmed"],
+            )
+
+        yield tell
+
+
+def refusals(answer: dict[str, Any]) -> Iterator[str]:
+    """Who refused a revision and why, a line each; what comes from a proxy cannot colour it."""
+    for refusal in answer["refusals"]:
+        for problem in refusal["problems"] or [{"field": "", "message": "no reason given"}]:
+            where = f"{problem['field']}: " if problem["field"] else ""
+            told = f"{refusal['instance']} refused {refusal['revision']}: "
+            yield _plain(told + where + problem["message"]).plain
+    if (more := answer["refused"] - len(answer["refusals"])) > 0:
+        yield f"and {more} more; see splitway proxies"
+
+
+def _line_by_line() -> Callable[[dict[str, Any]], None]:
+    said = ""
+
+    def tell(answer: dict[str, Any]) -> None:
+        nonlocal said
+        line = (
+            f"revision {answer['revision']}: confirmed by {answer['confirmed']}"
+            f" of {answer['connected']} proxies"
+        )
+        if line != said:
+            said = line
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+    return tell
 
 
 def _word(value: object) -> str:

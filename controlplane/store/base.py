@@ -5,10 +5,14 @@ returns the revision survives a crash of the process and of the machine; two app
 same newest revision.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Protocol
 
-from controlplane.model import ControlError, Draft, Revision, RevisionNote
+from controlplane.audit import Entry
+from controlplane.gate import Freeze, Freezes, Window
+from controlplane.model import ControlError, Draft, Kept, Revision, RevisionNote
 
 Decide = Callable[[Revision], Draft | None]
 """From the newest revision to the change; ``None`` when nothing would change. Pure: it runs inside
@@ -23,6 +27,64 @@ class StoreFullError(StoreError):
     """No room is left for a change."""
 
 
+class StoreUnsureError(StoreError):
+    """The connection was lost at the commit: the change is in force, or it is not."""
+
+
+class Unit(Protocol):
+    """One transaction. All that was written in it is there after it, or nothing of it.
+
+    Each method raises StoreError; those that write raise StoreFullError too.
+    """
+
+    async def newest(self) -> Revision:
+        """The newest revision."""
+        ...
+
+    async def revision(self, number: int) -> Revision | None:
+        """A revision by its number, 0 included; ``None`` when there is none."""
+        ...
+
+    async def append(self, newest: Revision, draft: Draft) -> Revision:
+        """Adds a revision after the newest one, which was read in this transaction."""
+        ...
+
+    async def record(self, entry: Entry) -> None:
+        """Adds an entry to the audit log."""
+        ...
+
+    async def entries(
+        self, limit: int, *, after: int | None, before: int | None
+    ) -> list[tuple[int, str]]:
+        """Numbers and entries of the audit log, as the JSON that was kept: the first ones above
+        ``after``, oldest first; without it the last ones below ``before``, newest first."""
+        ...
+
+    async def freezes(self, now: datetime) -> Freezes:
+        """The freezes that are not over."""
+        ...
+
+    async def put_freeze(self, service: str | None, freeze: Freeze | None) -> None:
+        """Replaces the freeze of a service (``None``: of everything); ``None`` lifts it."""
+        ...
+
+    async def windows(self) -> tuple[Window, ...]:
+        """The change windows; none means always."""
+        ...
+
+    async def put_windows(self, windows: Sequence[Window]) -> None:
+        """Replaces the change windows."""
+        ...
+
+    async def reply(self, author: str, key: str, now: datetime) -> Kept | None:
+        """What was answered to an author's key within the last 24 hours."""
+        ...
+
+    async def keep(self, author: str, key: str, reply: Kept, now: datetime) -> None:
+        """Keeps a reply for 24 hours under a key that has none."""
+        ...
+
+
 class Store(Protocol):
     """The control plane's memory."""
 
@@ -31,8 +93,29 @@ class Store(Protocol):
         """Names the store for ever: revisions are compared only within one store."""
         ...
 
+    def reading(self) -> AbstractAsyncContextManager[Unit]:
+        """A transaction in which nothing is written.
+
+        Raises: StoreError.
+        """
+        ...
+
+    def writing(self) -> AbstractAsyncContextManager[Unit]:
+        """A transaction after every other one of them, durable when the block has ended.
+
+        Raises: StoreFullError, StoreError.
+        """
+        ...
+
     async def newest(self) -> Revision:
         """The newest revision with its traffic and tables; number 0 before the first change.
+
+        Raises: StoreError.
+        """
+        ...
+
+    async def newest_number(self) -> int:
+        """The number of ``newest`` alone, which costs little.
 
         Raises: StoreError.
         """
@@ -45,7 +128,8 @@ class Store(Protocol):
             decide: the change.
             expected: the numbers that the newest revision may have; ``None`` means any.
 
-        Raises: StaleRevisionError, StoreFullError, StoreError, and whatever ``decide`` raises.
+        Raises: StaleRevisionError, StoreFullError, StoreUnsureError, StoreError, and whatever
+            ``decide`` raises.
         """
         ...
 
@@ -61,8 +145,4 @@ class Store(Protocol):
 
         Raises: StoreError.
         """
-        ...
-
-    async def close(self) -> None:
-        """Gives everything back. Nothing may be called after this."""
         ...

@@ -47,7 +47,7 @@ metadata = MetaData()
 store = Table(
     "store",
     metadata,
-    Column("only", Integer, CheckConstraint("only = 1", name="one_row"), primary_key=True),
+    Column("only", Integer, CheckConstraint('"only" = 1', name="one_row"), primary_key=True),
     Column("id", String(36), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )
@@ -69,3 +69,42 @@ split_tables = Table(
     Column("revision", Integer, ForeignKey("revisions.revision"), primary_key=True),
     Column("split_table", Text, nullable=False),
 )
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("entry", Text, nullable=False),
+    Column("seal", String(64), nullable=False),
+)
+"""Rows are added at the end, and never changed: ``controlplane.audit``."""
+
+freezes = Table(
+    "freezes",
+    metadata,
+    Column("service", String(63), primary_key=True),
+    Column("author", String(128), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime, nullable=True),
+)
+"""The service is empty for the freeze of everything."""
+
+windows = Table(
+    "change_windows",
+    metadata,
+    Column("only", Integer, CheckConstraint('"only" = 1', name="one_list"), primary_key=True),
+    Column("windows", Text, nullable=False),
+)
+
+replies = Table(
+    "replies",
+    metadata,
+    Column("author", String(128), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("revision", Integer, nullable=True),
+    Column("at", UtcDateTime, nullable=False),
+)
+"""What was answered to a request with an ``Idempotency-Key``, for 24 hours."""

@@ -6,12 +6,15 @@ connection with a policy code and a reason, and touches no other. Close codes: R
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from controlplane.fleet import Fleet, Member
-from controlplane.stream.hub import Hub, HubClosedError, Mailbox
+from controlplane.store.base import StoreError
+from controlplane.stream.hub import Hub
+from controlplane.stream.outbox import Outbox
 from proxy.model.wire import Ack, Hello, Nack
 
 _log = logging.getLogger(__name__)
@@ -34,12 +37,18 @@ class _RefusedError(Exception):
         self.code = code
 
 
+CatchUp = Callable[[int], Awaitable[None]]
+"""Has the hub learn of a revision, if it is in the store: another control plane may have made it.
+Raises ``StoreError``."""
+
+
 class StreamHandler:
     """Serves every proxy's stream."""
 
-    def __init__(self, hub: Hub, fleet: Fleet, hello_s: float = HELLO_S) -> None:
+    def __init__(self, hub: Hub, fleet: Fleet, catch_up: CatchUp, hello_s: float = HELLO_S) -> None:
         self._hub = hub
         self._fleet = fleet
+        self._catch_up = catch_up
         self._hello_s = hello_s
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
@@ -48,33 +57,59 @@ class StreamHandler:
             heartbeat=HEARTBEAT_S,
             max_msg_size=MAX_MESSAGE_BYTES,
             timeout=_GOODBYE_S,
-            compress=False,  # costs CPU for every proxy again; snapshots are small
+            compress=False,  # a frame is made once for all; docs/adr/0018
         )
-        await socket.prepare(request)
-        address = request.remote or ""
         try:
-            await self._converse(socket, address)
+            writer = await socket.prepare(request)
+        except ConnectionError:
+            return socket  # it did not wait for the answer
+        transport = request.transport
+        if transport is None:
+            return socket
+        try:
+            hello = await self._hello(socket)
+            if hello is not None:
+                outbox = Outbox(transport, writer.drain, hello.instance)
+                await self._converse(socket, hello, request.remote or "", outbox)
         except _RefusedError as error:
-            _log.warning("stream of %s closed: %s", address, error)
+            _log.warning("stream of %s closed: %s", request.remote, error)
             await socket.close(code=error.code, message=str(error).encode()[:123])
         return socket
 
-    async def _converse(self, socket: web.WebSocketResponse, address: str) -> None:
-        hello = await self._hello(socket)
-        if hello is None:
-            return
+    async def _converse(
+        self, socket: web.WebSocketResponse, hello: Hello, address: str, outbox: Outbox
+    ) -> None:
         has = hello.revision if hello.store == self._hub.store_id else 0
+        if not await self._may_have(has):
+            _log.warning(
+                "proxy %r (%s) runs on revision %d, the store's newest is %d: was an older copy "
+                "put back? Revisions up to that number are ignored there",
+                hello.instance,
+                address,
+                has,
+                self._hub.revision,
+            )
         member = self._fleet.join(hello, address, has)
-        mailbox = self._hub.join(has)
-        sender = asyncio.create_task(_send(socket, mailbox), name=f"stream to {hello.instance}")
-        _log.info("proxy %r (%s) connected on revision %d", hello.instance, address, has)
+        self._hub.join(outbox, has)
+        # Thousands come at once after a restart; `/v1/proxies` tells who is there, and since when.
+        _log.debug("proxy %r (%s) connected on revision %d", hello.instance, address, has)
         try:
             await self._listen(socket, member)
         finally:
-            self._hub.leave(mailbox)
+            self._hub.leave(outbox)
             self._fleet.leave(member)
-            await _finish(sender, mailbox)
-            _log.info("proxy %r (%s) disconnected", hello.instance, address)
+            await outbox.leave()
+            _log.debug("proxy %r (%s) disconnected", hello.instance, address)
+
+    async def _may_have(self, revision: int) -> bool:
+        """Whether a proxy can have been sent the revision, by any control plane."""
+        if revision > self._hub.revision:
+            try:
+                await self._catch_up(revision)
+            except StoreError as error:
+                _log.warning("revision %d cannot be looked up: %s", revision, error)
+                return True  # that the store is away is no proxy's fault
+        return revision <= self._hub.revision
 
     async def _hello(self, socket: web.WebSocketResponse) -> Hello | None:
         try:
@@ -94,12 +129,12 @@ class StreamHandler:
             message = _decoded(frame)
             if isinstance(message, Hello):
                 raise _RefusedError("a second hello")
-            if not 0 < message.revision <= self._hub.revision:
+            if message.revision <= 0 or not await self._may_have(message.revision):
                 raise _RefusedError(f"revision {message.revision} was never sent")
             if isinstance(message, Ack):
-                member.ack(message.revision)
+                self._fleet.ack(member, message.revision)
             else:
-                member.nack(message.revision, message.problems)
+                self._fleet.nack(member, message.revision, message.problems)
                 _log.warning(
                     "proxy %r refused revision %d: %r",
                     member.hello.instance,
@@ -115,25 +150,3 @@ def _decoded(frame: WSMessage) -> Hello | Ack | Nack:
         return _decoder.decode(frame.data)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise _RefusedError(f"not a message of this stream: {error}") from error
-
-
-async def _send(socket: web.WebSocketResponse, mailbox: Mailbox) -> None:
-    """Sends what is newest whenever the socket has taken what was before."""
-    try:
-        while True:
-            await socket.send_str(await mailbox.take())
-    except HubClosedError:
-        await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the control plane is stopping")
-    except ConnectionError:
-        pass  # the reader sees the end of the connection too, and cleans up
-
-
-async def _finish(sender: asyncio.Task[None], mailbox: Mailbox) -> None:
-    """Ends the sender; one that is saying goodbye may finish its sentence."""
-    if not mailbox.closed:
-        sender.cancel()
-    await asyncio.wait([sender], timeout=2 * _GOODBYE_S)
-    sender.cancel()
-    await asyncio.wait([sender])
-    if not sender.cancelled() and (error := sender.exception()):
-        _log.error("%s failed", sender.get_name(), exc_info=error)

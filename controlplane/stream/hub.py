@@ -1,62 +1,37 @@
-"""Owns the newest snapshot and who waits for it. Never touches a socket.
+"""Owns the newest snapshot and who is to have it. Never touches a socket.
 
-Every proxy has a mailbox with room for one snapshot: the newest replaces the one before it, so a
-proxy that reads slowly skips revisions and delays nobody.
+A snapshot is encoded once a revision, as the frame that goes to every proxy, and handed to every
+outbox at once; what a slow proxy skips is the outbox's to say.
 """
 
-import asyncio
+from typing import Protocol
 
 import msgspec
+from aiohttp import WSCloseCode
 
 from controlplane.model import Revision
+from controlplane.stream.frames import text_frame
 from proxy.model.wire import Snapshot
 
 
-class HubClosedError(Exception):
-    """The control plane is going away."""
+class Receiver(Protocol):
+    """The way to one proxy."""
 
+    def put(self, frame: bytes) -> None:
+        """Send a snapshot, in place of any that was not sent yet."""
 
-class Mailbox:
-    """The newest snapshot that one proxy has not been sent yet."""
-
-    def __init__(self) -> None:
-        self._pending: str | None = None
-        self.closed = False
-        self._filled = asyncio.Event()
-
-    async def take(self) -> str:
-        """Waits for a snapshot, as JSON text.
-
-        Raises: HubClosedError.
-        """
-        await self._filled.wait()
-        if self.closed:
-            raise HubClosedError
-        self._filled.clear()
-        text, self._pending = self._pending, None
-        if text is None:  # put() fills both together
-            raise AssertionError("a filled mailbox without a snapshot")
-        return text
-
-    def put(self, text: str) -> None:
-        """Replaces what is pending."""
-        self._pending = text
-        self._filled.set()
-
-    def close(self) -> None:
-        """Whoever waits, or will wait, is told that the hub is closed."""
-        self.closed = True
-        self._filled.set()
+    def goodbye(self, code: int, reason: str) -> None:
+        """Close the connection."""
 
 
 class Hub:
-    """Hands every new revision to every mailbox."""
+    """Hands every new revision to every proxy."""
 
     def __init__(self, store_id: str, newest: Revision) -> None:
         self.store_id = store_id
         self._newest = newest
-        self._text: str | None = None
-        self._mailboxes: set[Mailbox] = set()
+        self._frame: bytes | None = None
+        self._receivers: set[Receiver] = set()
         self._closed = False
 
     @property
@@ -68,34 +43,38 @@ class Hub:
         """Pushes a revision that is durable. An old one never replaces a newer one."""
         if revision.number <= self._newest.number:
             return
-        self._newest, self._text = revision, None
-        for mailbox in self._mailboxes:
-            mailbox.put(self._encoded())
+        self._newest, self._frame = revision, None
+        if self._receivers:
+            frame = self._encoded()
+            for receiver in self._receivers:
+                receiver.put(frame)
 
-    def join(self, has: int) -> Mailbox:
-        """A mailbox for a proxy that runs on revision ``has`` of this store (0: on none)."""
-        mailbox = Mailbox()
+    def join(self, receiver: Receiver, has: int) -> None:
+        """A proxy is there that runs on revision ``has`` of this store (0: on none)."""
         if self._closed:
-            mailbox.close()
-        elif self._newest.number not in (0, has):
-            mailbox.put(self._encoded())
-        self._mailboxes.add(mailbox)
-        return mailbox
+            _say_goodbye(receiver)
+        elif self._newest.number > has:  # never back: this control plane may be behind another
+            receiver.put(self._encoded())
+        self._receivers.add(receiver)
 
-    def leave(self, mailbox: Mailbox) -> None:
+    def leave(self, receiver: Receiver) -> None:
         """The proxy is gone."""
-        self._mailboxes.discard(mailbox)
+        self._receivers.discard(receiver)
 
     def close(self) -> None:
-        """Tells every proxy's sender to say goodbye."""
+        """Says goodbye to every proxy, and to each that comes after."""
         self._closed = True
-        for mailbox in self._mailboxes:
-            mailbox.close()
+        for receiver in self._receivers:
+            _say_goodbye(receiver)
 
-    def _encoded(self) -> str:
+    def _encoded(self) -> bytes:
         """Encoded once a revision, whatever the number of proxies."""
-        if self._text is None:
+        if self._frame is None:
             newest = self._newest
             snapshot = Snapshot(newest.number, newest.traffic, newest.tables, self.store_id)
-            self._text = msgspec.json.encode(snapshot).decode()
-        return self._text
+            self._frame = text_frame(msgspec.json.encode(snapshot))
+        return self._frame
+
+
+def _say_goodbye(receiver: Receiver) -> None:
+    receiver.goodbye(WSCloseCode.GOING_AWAY, "the control plane is stopping")

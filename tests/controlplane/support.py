@@ -113,6 +113,9 @@ class Api:
         fields = {"Content-Type": "application/json", **_fields(headers)}
         return await self.call("PUT", path, data=data, headers=fields)
 
+    async def change(self, method: str, path: str, **headers: str) -> Answer:
+        return await self.call(method, path, headers=_fields(headers))
+
     async def push(self, document: object = DOCUMENT) -> int:
         answer = await self.put("/v1/config", document)
         assert answer.status == 200, answer.body
@@ -153,9 +156,11 @@ class Api:
 
 
 @asynccontextmanager
-async def control(folder: Path, hello_s: float = 10.0) -> AsyncIterator[Api]:
+async def control(
+    folder: Path, hello_s: float = 10.0, *, require_reason: bool = False
+) -> AsyncIterator[Api]:
     """A control plane in this process, and someone who may call it."""
-    settings = Settings(store_url(folder), "127.0.0.1", 0, TOKEN, hello_s)
+    settings = Settings(store_url(folder), "127.0.0.1", 0, TOKEN, hello_s, require_reason)
     async with running(settings) as url, Api.at(url) as api:
         yield api
 

@@ -1,11 +1,7 @@
 import asyncio
-import contextlib
-import itertools
 import logging
 import signal
 import socket
-import sqlite3
-import subprocess
 from pathlib import Path
 
 import aiohttp
@@ -15,7 +11,6 @@ from controlplane.app import Settings, running
 from controlplane.cli import brief, main
 from proxy import __version__
 from tests.controlplane.support import (
-    SHOP_WEIGHTS,
     TOKEN,
     Api,
     control_process,
@@ -45,7 +40,10 @@ def test_beyond_loopback_a_token_must_be_given(
     ("arguments", "message"),
     [
         (["--store", "nonsense"], "sqlite:///"),
-        (["--store", "postgresql://db/x"], "sqlite:///"),
+        (["--store", "mysql://u:p@db/x"], "postgresql://"),
+        (["--store", "postgresql://db/x"], "--token-file FILE or SPLITWAY_TOKEN"),
+        (["backup", "copy.db", "--store", "postgresql://db/x"], "pg_dump"),
+        (["--store", "sqlite:////nowhere/a.db", "backup", "copy.db"], "/nowhere/a.db: there is no"),
         (["--token-file", "/nowhere/token"], "/nowhere/token: No such file"),
         (["--store", "sqlite:////nowhere/at/all.db"], "No such file"),
     ],
@@ -129,72 +127,6 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> Non
         asyncio.run(scenario())
         assert process.wait(20) == 0
     assert not (tmp_path / "control.db-wal").exists()
-
-
-class Writers:
-    """Clients that change weights without end, and what they were answered."""
-
-    def __init__(self) -> None:
-        self.acknowledged: dict[int, str] = {}
-        self._never_the_same = itertools.count(1)
-        self.busy = asyncio.Event()
-
-    async def write(self, api: Api, start: int, name: str) -> None:
-        with contextlib.suppress(aiohttp.ClientError):
-            for count in range(1_000):
-                reason = f"{name}.{count}"
-                weights = {"stable": 10_000 + start, "canary": next(self._never_the_same)}
-                body = {"weights": weights, "reason": reason}
-                answer = await api.put(SHOP_WEIGHTS, body)
-                assert answer.status == 200
-                self.acknowledged[answer.body["revision"]] = reason
-                if count == 5:
-                    self.busy.set()
-
-    async def until_killed(self, url: str, process: subprocess.Popen[str], start: int) -> None:
-        async with Api.at(url) as api:
-            tasks = [asyncio.create_task(self.write(api, start, f"{start}.{n}")) for n in range(3)]
-            async with asyncio.timeout(20):
-                await self.busy.wait()
-            process.kill()
-            await asyncio.gather(*tasks)
-
-    async def check(self, url: str) -> str:
-        """Everything that was answered is there. Returns the store's id."""
-        async with Api.at(url) as api, api.proxy() as proxy:
-            snapshot = await proxy.snapshot()
-            page = (await api.get("/v1/revisions?limit=500")).body["revisions"]
-        assert [note["revision"] for note in page] == list(range(len(page), 0, -1))
-        assert snapshot.revision == len(page)
-        found = {note["revision"]: note["reason"] for note in page}
-        assert self.acknowledged.items() <= found.items()
-        return snapshot.store
-
-
-@pytest.mark.e2e
-def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
-    """Killed three times with writers at work; each restart has all that was answered."""
-
-    async def push(url: str) -> None:
-        async with Api.at(url) as api:
-            await api.push()
-
-    acknowledged: dict[int, str] = {}
-    stores = set()
-    for start in range(4):
-        with control_process(tmp_path) as (process, url):
-            writers = Writers()
-            writers.acknowledged = acknowledged
-            if start == 0:
-                asyncio.run(push(url))
-            stores.add(asyncio.run(writers.check(url)))
-            if start < 3:
-                asyncio.run(writers.until_killed(url, process, start))
-    assert len(acknowledged) > 3 * 5
-    assert len(stores) == 1
-    database = sqlite3.connect(tmp_path / "control.db")
-    assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    database.close()
 
 
 def test_bytes_that_are_no_request_leave_one_line(

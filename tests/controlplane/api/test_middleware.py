@@ -20,31 +20,47 @@ CLOSED = [
     ("PUT", SHOP_WEIGHTS),
     ("GET", "/v1/revisions"),
     ("GET", "/v1/proxies"),
+    ("GET", "/v1/convergence"),
+    ("GET", "/v1/services/shop/convergence"),
     ("GET", "/v1/stream"),
+    ("GET", "/metrics"),
+    ("GET", "/v1/convergence"),
+    ("GET", "/v1/services/shop/convergence"),
+    ("GET", "/v1/openapi.json"),
+    ("GET", "/v1/docs"),
+    ("GET", "/v1/revisions/7"),
+    ("GET", "/v1/revisions/7/diff"),
+    ("POST", "/v1/revisions/7/restore"),
+    ("GET", "/v1/freeze"),
+    ("PUT", "/v1/freeze"),
+    ("DELETE", "/v1/freeze"),
+    ("PUT", "/v1/services/shop/freeze"),
+    ("DELETE", "/v1/services/shop/freeze"),
+    ("GET", "/v1/change-windows"),
+    ("PUT", "/v1/change-windows"),
+    ("GET", "/v1/audit"),
+    ("GET", "/v1/audit/export"),
     ("GET", "/v1/nothing"),
     ("DELETE", "/v1/config"),
 ]
 
 
-@pytest.mark.parametrize(("method", "path"), CLOSED)
 @pytest.mark.parametrize(
     "authorization",
     [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x"],
 )
 def test_every_path_but_the_probes_needs_the_token(
-    tmp_path: Path, method: str, path: str, authorization: str | None
+    tmp_path: Path, authorization: str | None
 ) -> None:
     async def scenario() -> None:
         headers = {} if authorization is None else {"Authorization": authorization}
-        async with (
-            control(tmp_path) as api,
-            aiohttp.ClientSession(headers=headers) as stranger,
-            stranger.request(method, f"{api.url}{path}", json=DOCUMENT) as response,
-        ):
-            assert response.status == 401
-            assert response.headers["WWW-Authenticate"].startswith("Bearer")
-            assert response.content_type == "application/problem+json"
-            assert TOKEN not in await response.text()
+        async with control(tmp_path) as api, aiohttp.ClientSession(headers=headers) as stranger:
+            for method, path in CLOSED:
+                async with stranger.request(method, f"{api.url}{path}", json=DOCUMENT) as response:
+                    assert response.status == 401, path
+                    assert response.headers["WWW-Authenticate"].startswith("Bearer")
+                    assert response.content_type == "application/problem+json"
+                    assert TOKEN not in await response.text()
             assert (await api.get("/v1/config")).body["revision"] == 0
 
     asyncio.run(scenario())
@@ -53,13 +69,16 @@ def test_every_path_but_the_probes_needs_the_token(
 def test_the_list_of_closed_paths_is_whole(tmp_path: Path) -> None:
     async def scenario() -> set[tuple[str, str]]:
         from controlplane.app import Settings, build
-        from controlplane.store.sql import SqlStore
+        from controlplane.store.opening import open_database
 
-        store = await SqlStore.open(f"sqlite:///{tmp_path / 'a.db'}")
-        app, _ = await build(store, Settings("", "", 0, TOKEN))
-        await store.close()
+        database = await open_database(f"sqlite:///{tmp_path / 'a.db'}")
+        app, _ = await build(database, Settings("", "", 0, TOKEN))
+        await database.close()
         return {
-            (route.method, route.resource.canonical.replace("{name}", "shop"))
+            (
+                route.method,
+                route.resource.canonical.format(name="shop", number=7),
+            )
             for route in app.router.routes()
             if route.resource and route.method != "HEAD"
         }

@@ -200,3 +200,54 @@ def test_tls_where_none_is_spoken(cli: Cli) -> None:
 
 def test_version(cli: Cli) -> None:
     assert cli.says("--version") == f"splitway {__version__}\n"
+
+
+def _waiting(cli: Cli, answer: str, *arguments: str) -> Result:
+    """Runs a command that waits while one proxy takes snapshots and answers in its way."""
+
+    async def scenario() -> Result:
+        async with Api.at(cli.url) as api:
+            await api.push()
+            async with api.proxy("pod-1\x1b[31m") as proxy:
+                await proxy.snapshot()
+                await proxy.ack(1)
+                running = asyncio.create_task(asyncio.to_thread(cli.run, *arguments))
+                revision = (await proxy.snapshot()).revision
+                if answer == "ack":
+                    await proxy.ack(revision)
+                if answer == "nack":
+                    await proxy.nack(revision, Problem("services.shop", "no such host"))
+                return await running
+
+    return asyncio.run(scenario())
+
+
+WEIGHTS = ("weights", "set", "shop", "stable=1")
+
+
+@pytest.mark.parametrize("command", ["weights", "push"])
+def test_wait_returns_when_all_have_confirmed(cli: Cli, command: str) -> None:
+    text = FILE.replace("stable: 95", "stable: 94")
+    arguments = WEIGHTS if command == "weights" else ("config", "push", cli.file(text))
+    result = _waiting(cli, "ack", *arguments, "--wait")
+    assert result.exit_code == 0, result.stderr
+    assert "revision 2" in result.stdout
+    assert result.stderr.endswith("revision 2: confirmed by 1 of 1 proxies\n")
+
+
+def test_wait_tells_who_refused(cli: Cli) -> None:
+    result = _waiting(cli, "nack", *WEIGHTS, "--wait")
+    assert result.exit_code == 2
+    assert "refused 2: services.shop: no such host\n" in result.stderr
+    assert "\x1b" not in result.stderr
+
+
+def test_wait_ends_when_time_is_up(cli: Cli) -> None:
+    result = _waiting(cli, "nothing", *WEIGHTS, "--wait", "--timeout", "0.2")
+    assert result.exit_code == 3
+    assert "revision 2 after 0.2 s: 0 of 1 connected proxies have confirmed" in result.stderr
+
+
+def test_wait_where_no_proxy_is(cli: Cli) -> None:
+    result = cli.run("config", "push", cli.file(), "--wait")
+    assert (result.exit_code, result.stderr) == (0, "revision 1: confirmed by 0 of 0 proxies\n")

@@ -1,19 +1,16 @@
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from controlplane.changes import tables_after
 from controlplane.model import Draft, Revision, StaleRevisionError
-from controlplane.store import sql
 from controlplane.store.base import Decide, StoreError
-from controlplane.store.sql import SqlStore, sqlite_path
+from controlplane.store.opening import open_database
+from controlplane.store.sql import SqlStore
 from proxy.model.config import Service, Traffic, Version
-from tests.controlplane.support import store_url
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 
@@ -28,26 +25,37 @@ def to(traffic: Traffic, reason: str = "") -> Decide:
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[SqlStore]:
-    store = await SqlStore.open(store_url(folder))
+async def opened(url: str) -> AsyncIterator[SqlStore]:
+    database = await open_database(url)
     try:
-        yield store
+        yield await SqlStore.on(database)
     finally:
-        await store.close()
+        await database.close()
 
 
-def rows(folder: Path, query: str) -> list[tuple[object, ...]]:
-    database = sqlite3.connect(folder / "control.db")
-    try:
-        return database.execute(query).fetchall()
-    finally:
-        database.close()
+async def executed(store: SqlStore, *statements: str) -> None:
+    async with store._database.writing() as connection:
+        for statement in statements:
+            await connection.exec_driver_sql(statement)
 
 
-def test_a_new_store_is_empty(tmp_path: Path) -> None:
+def broken(url: str) -> tuple[str, ...]:
+    """What makes every insert of a split table fail."""
+    trigger = "CREATE TRIGGER broken BEFORE INSERT ON split_tables"
+    if url.startswith("sqlite"):
+        return (f"{trigger} BEGIN SELECT RAISE(ABORT, 'broken here'); END",)
+    body = "BEGIN RAISE EXCEPTION 'broken here'; END"
+    return (
+        f"CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$",
+        f"{trigger} FOR EACH ROW EXECUTE FUNCTION broken()",
+    )
+
+
+def test_a_new_store_is_empty(url: str) -> None:
     async def scenario() -> None:
-        async with opened(tmp_path) as store:
+        async with opened(url) as store:
             assert await store.newest() == Revision(0)
+            assert await store.newest_number() == 0
             assert await store.notes(10, None) == []
             assert len(store.id) == 36
             await store.ping()
@@ -55,14 +63,15 @@ def test_a_new_store_is_empty(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_what_was_appended_is_there_after_a_restart(tmp_path: Path) -> None:
+def test_what_was_appended_is_there_after_a_restart(url: str) -> None:
     async def scenario() -> None:
-        async with opened(tmp_path) as store:
+        async with opened(url) as store:
             first = await store.append(to(shop(a=1, b=1, c=2), "one"), None)
             second = await store.append(to(shop(a=1, b=2, c=1), "two"), None)
             store_id = store.id
-        async with opened(tmp_path) as store:
+        async with opened(url) as store:
             assert await store.newest() == second
+            assert await store.newest_number() == 2
             assert (first.number, second.number, store.id) == (1, 2, store_id)
             notes = await store.notes(10, None)
             assert [(n.revision, n.reason, n.author) for n in notes] == [
@@ -74,9 +83,9 @@ def test_what_was_appended_is_there_after_a_restart(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_a_change_that_changes_nothing_makes_no_revision(tmp_path: Path) -> None:
+def test_a_change_that_changes_nothing_makes_no_revision(url: str) -> None:
     async def scenario() -> None:
-        async with opened(tmp_path) as store:
+        async with opened(url) as store:
             first = await store.append(to(shop(a=1)), None)
             assert await store.append(lambda _: None, None) == first
             assert len(await store.notes(10, None)) == 1
@@ -84,12 +93,12 @@ def test_a_change_that_changes_nothing_makes_no_revision(tmp_path: Path) -> None
     asyncio.run(scenario())
 
 
-def test_the_expected_revision_is_checked_before_anything_is_decided(tmp_path: Path) -> None:
+def test_the_expected_revision_is_checked_before_anything_is_decided(url: str) -> None:
     def never(_: Revision) -> Draft:
         raise AssertionError("decided on a stale revision")
 
     async def scenario() -> None:
-        async with opened(tmp_path) as store:
+        async with opened(url) as store:
             await store.append(to(shop(a=1)), frozenset({0}))
             with pytest.raises(StaleRevisionError, match="newest revision is 1"):
                 await store.append(never, frozenset({0, 2}))
@@ -98,12 +107,12 @@ def test_the_expected_revision_is_checked_before_anything_is_decided(tmp_path: P
     asyncio.run(scenario())
 
 
-def test_a_decision_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_decision_that_fails_leaves_nothing_behind(url: str) -> None:
     def fails(_: Revision) -> Draft:
         raise LookupError("no")
 
     async def scenario() -> None:
-        async with opened(tmp_path) as store:
+        async with opened(url) as store:
             with pytest.raises(LookupError):
                 await store.append(fails, None)
             assert (await store.append(to(shop(a=1)), None)).number == 1
@@ -111,16 +120,11 @@ def test_a_decision_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_a_failure_between_two_writes_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_failure_between_two_writes_leaves_nothing_behind(url: str) -> None:
     async def scenario() -> None:
-        async with opened(tmp_path) as store:
+        async with opened(url) as store:
             await store.append(to(shop(a=1, b=1)), None)
-            database = sqlite3.connect(tmp_path / "control.db")
-            database.execute(
-                "CREATE TRIGGER broken BEFORE INSERT ON split_tables "
-                "BEGIN SELECT RAISE(ABORT, 'broken here'); END"
-            )
-            database.close()
+            await executed(store, *broken(url))
             with pytest.raises(StoreError, match="broken here"):
                 await store.append(to(shop(a=1, b=2)), None)
             assert (await store.newest()).number == 1
@@ -129,9 +133,9 @@ def test_a_failure_between_two_writes_leaves_nothing_behind(tmp_path: Path) -> N
     asyncio.run(scenario())
 
 
-def test_writers_wait_for_each_other(tmp_path: Path) -> None:
+def test_writers_wait_for_each_other(url: str) -> None:
     async def scenario() -> None:
-        async with opened(tmp_path) as store:
+        async with opened(url) as store:
             changes = [store.append(to(shop(a=1, b=n)), None) for n in range(1, 11)]
             numbers = [revision.number for revision in await asyncio.gather(*changes)]
             assert sorted(numbers) == list(range(1, 11))
@@ -139,23 +143,25 @@ def test_writers_wait_for_each_other(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_a_table_is_written_only_when_it_moved(tmp_path: Path) -> None:
+def test_a_table_is_written_only_when_it_moved(url: str) -> None:
     async def scenario() -> None:
-        async with opened(tmp_path) as store:
+        async with opened(url) as store:
             both = Traffic(services=shop(a=1, b=1).services | {"other": shop(c=1).services["shop"]})
             await store.append(to(both), None)
             moved = Traffic(services=both.services | shop(a=1, b=2).services)
             newest = await store.append(to(moved), None)
             assert await store.newest() == newest
+            async with store._database.reading() as connection:
+                query = "SELECT service, revision FROM split_tables ORDER BY 1, 2"
+                written = [tuple(row) for row in await connection.exec_driver_sql(query)]
+            assert written == [("other", 1), ("shop", 1), ("shop", 2)]
 
     asyncio.run(scenario())
-    written = rows(tmp_path, "SELECT service, revision FROM split_tables ORDER BY 1, 2")
-    assert written == [("other", 1), ("shop", 1), ("shop", 2)]
 
 
-def test_a_service_that_was_away_does_not_get_its_old_table_back(tmp_path: Path) -> None:
+def test_a_service_that_was_away_does_not_get_its_old_table_back(url: str) -> None:
     async def scenario() -> None:
-        async with opened(tmp_path) as store:
+        async with opened(url) as store:
             await store.append(to(shop(a=10, b=45, c=45)), None)
             await store.append(to(shop(a=45, b=10, c=45)), None)
             assert (await store.append(to(Traffic()), None)).tables == {}
@@ -166,104 +172,53 @@ def test_a_service_that_was_away_does_not_get_its_old_table_back(tmp_path: Path)
     asyncio.run(scenario())
 
 
-def test_pages_of_notes(tmp_path: Path) -> None:
+def test_pages_of_notes(url: str) -> None:
     async def scenario() -> None:
-        async with opened(tmp_path) as store:
+        async with opened(url) as store:
             for number in range(1, 6):
                 await store.append(to(shop(a=number)), None)
             assert [n.revision for n in await store.notes(2, None)] == [5, 4]
             assert [n.revision for n in await store.notes(2, 4)] == [3, 2]
             assert [n.revision for n in await store.notes(9, 2)] == [1]
+            assert [n.revision for n in await store.notes(1, 2**53)] == [5]
 
     asyncio.run(scenario())
 
 
-def test_the_database_is_set_up_to_be_durable(tmp_path: Path) -> None:
+def test_content_of_another_release_is_a_clear_error(url: str) -> None:
     async def scenario() -> None:
-        async with opened(tmp_path) as store, store._engine.connect() as connection:
-            for pragma, expected in (
-                ("journal_mode", "wal"),
-                ("synchronous", 2),
-                ("foreign_keys", 1),
-            ):
-                found = await connection.exec_driver_sql(f"PRAGMA {pragma}")
-                assert found.scalar_one() == expected
-
-    asyncio.run(scenario())
-
-
-def test_one_process_owns_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql, "_LOCK_WAIT_S", 0.2)
-
-    async def scenario() -> None:
-        async with opened(tmp_path):
-            with pytest.raises(StoreError, match="another control plane has it"):
-                await SqlStore.open(store_url(tmp_path))
-        async with opened(tmp_path) as store:
-            await store.ping()
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "nothing",
-        "sqlite://",
-        "sqlite:///:memory:",
-        "sqlite://host/file.db",
-        "sqlite:///a.db?mode=ro",
-        "postgresql://host/db",
-    ],
-)
-def test_a_url_that_is_not_a_file_of_sqlite(url: str) -> None:
-    with pytest.raises(StoreError, match="store"):
-        sqlite_path(url)
-
-
-def test_a_url_is_relative_or_absolute() -> None:
-    assert sqlite_path("sqlite:///splitway.db") == Path("splitway.db")
-    assert sqlite_path("sqlite:////var/lib/splitway.db") == Path("/var/lib/splitway.db")
-
-
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="No such file or directory"):
-        asyncio.run(SqlStore.open(store_url(tmp_path / "none")))
-
-
-@pytest.mark.parametrize("replaced", [False, True])
-def test_a_file_that_was_taken_away_takes_no_change(tmp_path: Path, replaced: bool) -> None:
-    async def scenario() -> None:
-        async with opened(tmp_path) as store:
+        async with opened(url) as store:
             await store.append(to(shop(a=1)), None)
-            (tmp_path / "control.db").rename(tmp_path / "away.db")
-            if replaced:
-                (tmp_path / "control.db").touch()
-            with pytest.raises(StoreError, match="removed or replaced"):
-                await store.append(to(shop(a=2)), None)
-            with pytest.raises(StoreError, match="removed or replaced"):
-                await store.ping()
-            assert (await store.newest()).number == 1
-
-    asyncio.run(scenario())
-
-
-def test_a_file_that_is_no_database(tmp_path: Path) -> None:
-    (tmp_path / "control.db").write_bytes(b"not a database, but long enough to look at" * 50)
-    with pytest.raises(StoreError, match="not a database"):
-        asyncio.run(SqlStore.open(store_url(tmp_path)))
-
-
-def test_content_of_another_release_is_a_clear_error(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with opened(tmp_path) as store:
-            await store.append(to(shop(a=1)), None)
-            database = sqlite3.connect(tmp_path / "control.db")
-            database.execute("UPDATE revisions SET traffic = '{\"future\": 1}'")
-            database.commit()
-            database.close()
+            await executed(store, "UPDATE revisions SET traffic = '{\"future\": 1}'")
             with pytest.raises(StoreError, match="cannot read"):
                 await store.newest()
+
+    asyncio.run(scenario())
+
+
+def test_writers_of_several_stores_wait_for_each_other(postgres_url: str) -> None:
+    async def scenario() -> None:
+        async with opened(postgres_url) as one, opened(postgres_url) as other:
+            changes = [
+                store.append(to(shop(a=1, b=n)), None)
+                for n in range(1, 11)
+                for store in (one, other)
+            ]
+            numbers = [revision.number for revision in await asyncio.gather(*changes)]
+            assert sorted(numbers) == list(range(1, 21))
+            assert await one.newest() == await other.newest()
+
+    asyncio.run(scenario())
+
+
+def test_a_reader_sees_one_moment(url: str) -> None:
+    async def scenario() -> None:
+        async with opened(url) as store:
+            await store.append(to(shop(a=1)), None)
+            async with store._database.reading() as connection:
+                query = "SELECT max(revision) FROM revisions"
+                before = (await connection.exec_driver_sql(query)).scalar_one()
+                await store.append(to(shop(a=2)), None)
+                assert (await connection.exec_driver_sql(query)).scalar_one() == before == 1
 
     asyncio.run(scenario())

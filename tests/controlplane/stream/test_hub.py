@@ -1,14 +1,26 @@
-import asyncio
-
 import msgspec
-import pytest
 
 from controlplane.model import Revision
-from controlplane.stream.hub import Hub, HubClosedError, Mailbox
+from controlplane.stream.frames import text_frame
+from controlplane.stream.hub import Hub
 from proxy.model.config import Service, Traffic, Version
 from proxy.model.wire import Snapshot, SplitTable
 
 TABLES = {"shop": SplitTable(("a",), (0, 10_000))}
+
+
+class Kept:
+    """A receiver that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.goodbyes: list[tuple[int, str]] = []
+
+    def put(self, frame: bytes) -> None:
+        self.frames.append(frame)
+
+    def goodbye(self, code: int, reason: str) -> None:
+        self.goodbyes.append((code, reason))
 
 
 def revision(number: int) -> Revision:
@@ -16,63 +28,59 @@ def revision(number: int) -> Revision:
     return Revision(number, Traffic(services={"shop": shop}), TABLES)
 
 
-def taken(mailbox: Mailbox) -> Snapshot:
-    async def take() -> str:
-        async with asyncio.timeout(0):  # what is there is there at once
-            return await mailbox.take()
-
-    return msgspec.json.decode(asyncio.run(take()), type=Snapshot)
+def frame(number: int) -> bytes:
+    snapshot = Snapshot(number, revision(number).traffic, TABLES, "store-1")
+    return text_frame(msgspec.json.encode(snapshot))
 
 
-def is_empty(mailbox: Mailbox) -> bool:
-    return mailbox._pending is None
+def joined(hub: Hub, has: int) -> Kept:
+    receiver = Kept()
+    hub.join(receiver, has)
+    return receiver
 
 
 def test_a_snapshot_is_whole_and_says_whose_it_is() -> None:
-    hub = Hub("store-1", revision(3))
-    expected = Snapshot(3, revision(3).traffic, TABLES, "store-1")
-    assert taken(hub.join(0)) == expected
+    assert joined(Hub("store-1", revision(3)), 0).frames == [frame(3)]
 
 
 def test_nothing_is_sent_before_the_first_configuration() -> None:
     hub = Hub("store-1", Revision(0))
-    mailbox = hub.join(0)
-    assert is_empty(mailbox)
+    receiver = joined(hub, 0)
+    assert receiver.frames == []
     hub.publish(revision(1))
-    assert taken(mailbox).revision == 1
-    assert is_empty(mailbox)
+    assert receiver.frames == [frame(1)]
 
 
 def test_who_has_the_newest_is_sent_nothing() -> None:
     hub = Hub("store-1", revision(3))
-    assert is_empty(hub.join(3))
-    assert taken(hub.join(2)).revision == 3
+    assert joined(hub, 3).frames == []
+    assert joined(hub, 2).frames == [frame(3)]
 
 
-def test_only_the_newest_is_pending() -> None:
+def test_a_revision_is_encoded_once_for_all() -> None:
     hub = Hub("store-1", revision(1))
-    slow, gone = hub.join(0), hub.join(0)
+    first, second, gone = joined(hub, 1), joined(hub, 1), joined(hub, 1)
     hub.leave(gone)
-    for number in range(2, 50):
-        hub.publish(revision(number))
-    assert taken(slow).revision == 49
-    assert is_empty(slow)
-    assert taken(gone).revision == 1
+    hub.publish(revision(2))
+    third = joined(hub, 1)
+    assert first.frames == [frame(2)]
+    assert first.frames[0] is second.frames[0] is third.frames[0]
+    assert gone.frames == []
 
 
 def test_an_old_revision_never_replaces_a_newer_one() -> None:
     hub = Hub("store-1", revision(5))
-    mailbox = hub.join(5)
+    receiver = joined(hub, 5)
     hub.publish(revision(4))
     hub.publish(revision(5))
-    assert is_empty(mailbox)
+    assert receiver.frames == []
     assert hub.revision == 5
 
 
 def test_closing_tells_everyone_and_who_comes_after() -> None:
     hub = Hub("store-1", revision(1))
-    early = hub.join(1)
+    early = joined(hub, 1)
     hub.close()
-    for mailbox in (early, hub.join(0)):
-        with pytest.raises(HubClosedError):
-            asyncio.run(mailbox.take())
+    for receiver in (early, joined(hub, 0)):
+        assert receiver.goodbyes == [(1001, "the control plane is stopping")]
+        assert receiver.frames == []

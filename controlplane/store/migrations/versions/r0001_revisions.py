@@ -16,7 +16,7 @@ def upgrade() -> None:
     """Makes the tables, and gives the store the id that proxies know it by."""
     store = op.create_table(
         "store",
-        sa.Column("only", sa.Integer, sa.CheckConstraint("only = 1", name="one_row")),
+        sa.Column("only", sa.Integer, sa.CheckConstraint('"only" = 1', name="one_row")),
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("only"),

@@ -1,0 +1,67 @@
+"""Owns one transaction on a SQL database, as ``Unit`` promises it. Never opens or ends one."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from controlplane.audit import Entry
+from controlplane.gate import Freeze, Freezes, Window
+from controlplane.model import Draft, Kept, Revision
+from controlplane.store import history
+from controlplane.store.rows import insert_revision, read_newest, read_revision
+
+
+class SqlUnit:
+    """See ``Unit``."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def newest(self) -> Revision:
+        """See ``Unit``."""
+        return await self._connection.run_sync(read_newest)
+
+    async def revision(self, number: int) -> Revision | None:
+        """See ``Unit``."""
+        return await self._connection.run_sync(read_revision, number)
+
+    async def append(self, newest: Revision, draft: Draft) -> Revision:
+        """See ``Unit``."""
+        revision = Revision(newest.number + 1, draft.traffic, draft.tables)
+        await self._connection.run_sync(insert_revision, newest, revision, draft)
+        return revision
+
+    async def record(self, entry: Entry) -> None:
+        """See ``Unit``."""
+        await self._connection.run_sync(history.append_entry, entry)
+
+    async def entries(
+        self, limit: int, *, after: int | None, before: int | None
+    ) -> list[tuple[int, str]]:
+        """See ``Unit``."""
+        return await self._connection.run_sync(history.entries, limit, after, before)
+
+    async def freezes(self, now: datetime) -> Freezes:
+        """See ``Unit``."""
+        return await self._connection.run_sync(history.read_freezes, now)
+
+    async def put_freeze(self, service: str | None, freeze: Freeze | None) -> None:
+        """See ``Unit``."""
+        await self._connection.run_sync(history.put_freeze, service, freeze)
+
+    async def windows(self) -> tuple[Window, ...]:
+        """See ``Unit``."""
+        return await self._connection.run_sync(history.read_windows)
+
+    async def put_windows(self, windows: Sequence[Window]) -> None:
+        """See ``Unit``."""
+        await self._connection.run_sync(history.put_windows, windows)
+
+    async def reply(self, author: str, key: str, now: datetime) -> Kept | None:
+        """See ``Unit``."""
+        return await self._connection.run_sync(history.read_reply, author, key, now)
+
+    async def keep(self, author: str, key: str, reply: Kept, now: datetime) -> None:
+        """See ``Unit``."""
+        await self._connection.run_sync(history.keep_reply, author, key, reply, now)

@@ -1,0 +1,85 @@
+"""Owns one process of simulated proxies: ``python -m loadtests.fleet.crowd``.
+
+Its orders are lines of JSON on standard input, each answered by one on standard output: what was
+seen until then (``Seen``). It ends when its input does. The token is ``SPLITWAY_TOKEN``, which
+other processes cannot read.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+
+import msgspec
+import uvloop
+
+from loadtests.fleet.member import Member, Tally, Target
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What is wanted to be told."""
+
+    revision: int = 0
+    """When each proxy was told of this one, too."""
+    opened: bool = False
+    """When each stream was opened, too; later orders tell only those that came after."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What one process saw."""
+
+    connected: int
+    tries: int
+    failures: dict[str, int]
+    told_s: list[float]
+    opened_s: list[float]
+
+
+async def crowd(target: Target, name: str, proxies: int) -> None:
+    """Runs the proxies until standard input ends."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    tally = Tally()
+    async with asyncio.TaskGroup() as group:
+        members = [
+            group.create_task(Member(f"{name}-{number}", target, tally).run())
+            for number in range(proxies)
+        ]
+        while line := await reader.readline():
+            _answer(msgspec.json.decode(line, type=Order), tally)
+        for member in members:
+            member.cancel()
+
+
+def _answer(order: Order, tally: Tally) -> None:
+    opened: list[float] = []
+    if order.opened:
+        opened, tally.opened_s = tally.opened_s, []
+    seen = Seen(
+        connected=tally.connected,
+        tries=tally.tries,
+        failures=dict(tally.failures),
+        told_s=tally.told_s.pop(order.revision, []),
+        opened_s=opened,
+    )
+    sys.stdout.write(msgspec.json.encode(seen).decode() + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Runs one crowd."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--proxies", type=int, required=True)
+    parser.add_argument("--name", required=True, help="what its proxies' names begin with")
+    options = parser.parse_args()
+    target = Target(options.host, options.port, os.environ["SPLITWAY_TOKEN"])
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(crowd(target, options.name, options.proxies))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
