@@ -31,7 +31,7 @@ COPY --from=builder /opt/splitway /opt/splitway
 ENV PATH="/opt/splitway/bin:$PATH" \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
-# The last good snapshot (proxy), the database and its token (control plane).
+# The last good snapshot (proxy), the database (control plane).
 WORKDIR /var/lib/splitway
 USER 10001:10001
 EXPOSE 8080 9800

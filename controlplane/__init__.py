@@ -18,6 +18,9 @@
              ▼
           store/  one transaction a change: revision + tables + audit entry + reply
 
+    access/: who calls (api/rules.py: may they?  stream/standing.py: do they still?)
+      ▲ told by bookkeeping.py; issuing.py makes, rotates and revokes tokens
+
     cli.py (arguments) → app.py (the only file that chooses a store) → everything above
 
 Of the proxy's code only ``proxy.model`` (the shared nouns) and ``proxy.core.split`` (the one table

@@ -12,9 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import Protocol
 
+import msgspec
 from aiohttp import web
 
+from controlplane.access.admission import Admission
+from controlplane.access.book import TokenBook
 from controlplane.api.audit import AuditApi
 from controlplane.api.config import ConfigApi
 from controlplane.api.contract import ContractApi
@@ -27,17 +31,23 @@ from controlplane.api.observe import observe
 from controlplane.api.operation import Operation, register
 from controlplane.api.proxies import ProxiesApi
 from controlplane.api.revisions import RevisionsApi
+from controlplane.api.rules import ADMITTED, FOLLOW
 from controlplane.api.services import ServicesApi
+from controlplane.api.tokens import TokensApi
+from controlplane.bookkeeping import Bookkeeper
 from controlplane.fleet import Fleet
 from controlplane.following import Follower
+from controlplane.issuing import HERE, IssuedToken, Issuing, TokenRequest
+from controlplane.model import Order
 from controlplane.operations import Operations
 from controlplane.store.database import Database
 from controlplane.store.opening import open_database
 from controlplane.store.sql import SqlStore
 from controlplane.stream.handler import HELLO_S, StreamHandler
 from controlplane.stream.hub import Hub
+from controlplane.stream.standing import Standing
 from controlplane.telemetry import FleetState, Telemetry
-from controlplane.tokens import Tokens
+from controlplane.tokens import BEYOND_LOOPBACK, GivenToken, TokenError
 from proxy import __version__
 
 _log = logging.getLogger(__name__)
@@ -59,20 +69,27 @@ class Settings:
     host: str
     port: int
     """0 takes any free one."""
-    token: str
+    token: str | None
+    """Of the administrator who was given one; the others' are in the store."""
     hello_s: float = HELLO_S
     require_reason: bool = False
     """Refuses changes without one."""
+    needs_admin: bool = False
+    """Refuses to serve while there is no administrator's token, given or in the store."""
+    first: Callable[[str], None] | None = None
+    """Is told the token that is made when there never was one; without this none is made."""
 
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[str]:
     """Serves while the block runs; gives the URL.
 
-    Raises: StoreError: the store cannot be opened; OSError: the address cannot be bound.
+    Raises: StoreError: the store cannot be opened; TokenError: nobody could call; OSError: the
+        address cannot be bound.
     """
     database = await open_database(settings.store)
     try:
+        await _admit_somebody(database, settings)
         app, hub = await build(database, settings)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
@@ -87,18 +104,58 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         await database.close()
 
 
+async def create_token(store_url: str, wanted: TokenRequest) -> IssuedToken:
+    """Makes a token on the store itself, without a server: for the first one, and for when the
+    last one is lost.
+
+    Raises: StoreError, ConfigError, NameTakenError.
+    """
+    database = await open_database(store_url)
+    try:
+        issuing = _issuing_alone(await SqlStore.on(database))
+        order = Order(HERE, wanted.reason or "on the store itself")
+        reply = await issuing.create(wanted, order)
+    finally:
+        await database.close()
+    return msgspec.json.decode(reply.body, type=IssuedToken)
+
+
+async def _admit_somebody(database: Database, settings: Settings) -> None:
+    """Sees to it that there is somebody who may call."""
+    if settings.token is not None:
+        return
+    issuing = _issuing_alone(await SqlStore.on(database))
+    if settings.needs_admin and not await issuing.has_admin():
+        raise TokenError(BEYOND_LOOPBACK)
+    if settings.first is not None and (text := await issuing.first()) is not None:
+        settings.first(text)
+    if not await issuing.has_admin():
+        _log.warning(
+            "no administrator's token is living; make one: splitway-control tokens create "
+            "--role admin --name NAME"
+        )
+
+
+def _issuing_alone(store: SqlStore) -> Issuing:
+    async def nobody_to_tell() -> None:
+        """The book is read when the server starts."""
+
+    operations = Operations(store, lambda _: None, _utc_now)
+    return Issuing(store, operations, _utc_now, nobody_to_tell)
+
+
 async def build(database: Database, settings: Settings) -> tuple[web.Application, Hub]:
     """The application on an open database, and the hub whose streams must be closed before it."""
     store = await SqlStore.on(database)
     hub = Hub(store.id, await store.newest())
-    follower = Follower(database, store, lambda: hub.revision, hub.publish)
+    book, standing = TokenBook(_utc_now), Standing(_utc_now)
+    bookkeeper = Bookkeeper(store, book, time.monotonic)
+    await bookkeeper.refresh()
+    follower = Follower(database, store, lambda: hub.revision, hub.publish, told=bookkeeper.tell)
     fleet = Fleet(_utc_now, time.monotonic)
     operations = Operations(store, hub.publish, _utc_now, require_reason=settings.require_reason)
     telemetry = Telemetry(lambda: _state(fleet, hub.revision))
-    app = web.Application(
-        middlewares=[observe(telemetry), problems, authenticate(Tokens(settings.token))],
-        client_max_size=MAX_BODY_BYTES,
-    )
+    issuing = Issuing(store, operations, _utc_now, bookkeeper.changed)
     contract = ContractApi(__version__)
     nouns = (
         HealthApi(store),
@@ -107,17 +164,32 @@ async def build(database: Database, settings: Settings) -> tuple[web.Application
         RevisionsApi(store, operations),
         FreezesApi(store, operations),
         AuditApi(store),
+        TokensApi(store, issuing),
         ProxiesApi(fleet, lambda: hub.revision),
         ConvergenceApi(store, fleet, lambda: hub.revision),
         MetricsApi(telemetry),
         contract,
     )
     declared = [operation for noun in nouns for operation in noun.operations()]
-    declared.append(_stream(StreamHandler(hub, fleet, follower.catch_up, settings.hello_s)))
+    stream = StreamHandler(
+        hub, fleet, standing, lambda request: request[ADMITTED], follower.catch_up, settings.hello_s
+    )
+    declared.append(_stream(stream))
     contract.describe(declared)
+    given = GivenToken(settings.token) if settings.token is not None else None
+    admission = Admission(book, given, (), time.monotonic)
+    public = frozenset(operation.path for operation in declared if operation.public)
+    app = web.Application(
+        middlewares=[
+            observe(telemetry, public),
+            problems,
+            authenticate(admission, public, time.monotonic),
+        ],
+        client_max_size=MAX_BODY_BYTES,
+    )
     register(app, declared)
-    if database.is_shared:
-        app.cleanup_ctx.append(_in_background(follower))
+    for part in (bookkeeper, standing, *((follower,) if database.is_shared else ())):
+        app.cleanup_ctx.append(_in_background(part))
     return app, hub
 
 
@@ -127,17 +199,26 @@ def _state(fleet: Fleet, newest: int) -> FleetState:
 
 def _stream(handler: StreamHandler) -> Operation:
     switching = HTTPStatus.SWITCHING_PROTOCOLS
-    return Operation("GET", "/v1/stream", handler.serve, None, status=switching)
+    return Operation("GET", "/v1/stream", handler.serve, None, status=switching, rule=FOLLOW)
 
 
-def _in_background(follower: Follower) -> Callable[[web.Application], AsyncIterator[None]]:
+class _Part(Protocol):
+    """What runs beside the requests."""
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+
+
+def _in_background(part: _Part) -> Callable[[web.Application], AsyncIterator[None]]:
+    name = type(part).__name__
+
     async def context(_app: web.Application) -> AsyncIterator[None]:
-        following = asyncio.create_task(follower.run(), name="following")
+        task = asyncio.create_task(part.run(), name=name)
         yield
-        following.cancel()
-        await asyncio.wait([following])
-        if not following.cancelled() and (error := following.exception()):
-            _log.error("following other control planes failed", exc_info=error)
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled() and (error := task.exception()):
+            _log.error("%s failed", name, exc_info=error)
 
     return context
 

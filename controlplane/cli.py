@@ -13,17 +13,23 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import uvloop
 from aiohttp.http_exceptions import HttpProcessingError
 
-from controlplane.app import Settings, running
+from controlplane.access.caller import Role
+from controlplane.app import Settings, create_token, running
+from controlplane.issuing import TokenRequest
 from controlplane.logs import FORMATTERS
+from controlplane.model import ControlError
+from controlplane.secret_file import secret_file
 from controlplane.store.backup import backup
 from controlplane.store.base import StoreError
 from controlplane.store.opening import store_file
-from controlplane.tokens import ENVIRONMENT, TokenError, generated_token, given_token
+from controlplane.tokens import BEYOND_LOOPBACK, ENVIRONMENT, TokenError, administrators_token
 from proxy import __version__
 from proxy.model.address import Address, parse_bind
+from proxy.model.errors import ConfigError, Problem
 
 _BAD_USAGE = 2
 
@@ -40,10 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "backup":
             return _backup(options.store, options.file)
+        if options.command == "tokens":
+            return _create_token(options)
         settings = _settings(options, os.environ)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))
-    except (StoreError, TokenError) as error:
+    except (ControlError, TokenError, ConfigError) as error:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"--bind {options.bind}: {error.strerror or error}")
@@ -74,29 +82,51 @@ async def _serve(settings: Settings) -> None:
 def _settings(options: argparse.Namespace, env: Mapping[str, str]) -> Settings:
     bind: Address = options.bind
     path = store_file(options.store)
-    token = given_token(options.token_file, env)
-    if token is None:
-        if not _is_loopback(bind.host):
-            raise TokenError(
-                f"--bind {bind}: beyond loopback a token must be given; "
-                f"use --token-file FILE or {ENVIRONMENT}"
-            )
-        if path is None:
-            raise TokenError(
-                "--store postgresql://…: every control plane needs the same token; "
-                f"use --token-file FILE or {ENVIRONMENT}"
-            )
-        file = Path(f"{path}.token")
-        token, is_new = generated_token(file)
-        if is_new:
-            _say(f"new token in {file} (this is said once)")
+    token = administrators_token(options.token_file, env)
+    needs_admin = not _is_loopback(bind.host)
+    if token is None and needs_admin and path is not None and not path.exists():
+        raise TokenError(BEYOND_LOOPBACK)  # and nothing is made
     return Settings(
         options.store,
         bind.host,
         bind.port,
         token,
         require_reason=options.require_reason,
+        needs_admin=needs_admin,
+        first=_say_first,
     )
+
+
+def _say_first(token: str) -> None:
+    _say(f"first token, an administrator's; it is shown this once: {token}")
+
+
+def _create_token(options: argparse.Namespace) -> int:
+    wanted = _wanted(options)
+    if options.out is None:
+        _say(asyncio.run(create_token(options.store, wanted)).token)
+        return 0
+    try:
+        with secret_file(options.out, replace=False) as write:
+            write(asyncio.run(create_token(options.store, wanted)).token)
+    except OSError as error:
+        raise TokenError(f"--out {options.out}: {error.strerror}") from None
+    return 0
+
+
+def _wanted(options: argparse.Namespace) -> TokenRequest:
+    """Raises: ConfigError."""
+    asked = {
+        "name": options.name,
+        "role": options.role,
+        "services": options.service,
+        "expires_at": options.expires,
+    }
+    try:
+        return msgspec.convert(asked, TokenRequest)
+    except msgspec.ValidationError as error:
+        message, _, where = str(error).partition(" - at `$.")
+        raise ConfigError([Problem(where.removesuffix("`"), message)]) from None
 
 
 def _backup(store: str, file: Path) -> int:
@@ -138,8 +168,8 @@ def _parser() -> argparse.ArgumentParser:
         "--token-file",
         type=Path,
         metavar="FILE",
-        help=f"holds the bearer token; without it {ENVIRONMENT} is used, and without that "
-        "<store>.token, which the first start makes",
+        help=f"holds an administrator's token of your choice; without it {ENVIRONMENT} is used, "
+        "and without that only the store's tokens are good, of which the first start makes one",
     )
     parser.add_argument(
         "--log-format",
@@ -151,7 +181,13 @@ def _parser() -> argparse.ArgumentParser:
         "--require-reason", action="store_true", help="refuse changes that give no reason"
     )
     parser.add_argument("--version", action="version", version=f"splitway-control {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="[backup FILE]")
+    commands = parser.add_subparsers(dest="command", metavar="[backup FILE | tokens create]")
+    _add_backup(commands)
+    _add_tokens(commands)
+    return parser
+
+
+def _add_backup(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     saving = commands.add_parser(
         "backup",
         help="copies a SQLite store to FILE, while a control plane serves it or not",
@@ -162,7 +198,28 @@ def _parser() -> argparse.ArgumentParser:
     saving.add_argument(
         "--store", default=argparse.SUPPRESS, metavar="URL", help="as without a command"
     )
-    return parser
+
+
+def _add_tokens(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    tokens = commands.add_parser("tokens", help="makes a token on the store itself")
+    making = tokens.add_subparsers(dest="what", metavar="create", required=True).add_parser(
+        "create",
+        help="prints a new token",
+        description="Makes a token on the store itself and prints it, this once: the first one, or "
+        "one for when the last is lost. A SQLite store must not be served meanwhile.",
+    )
+    making.add_argument("--name", required=True, help="what the audit log calls who has it")
+    making.add_argument("--role", required=True, choices=[role.value for role in Role])
+    making.add_argument(
+        "--service", action="append", metavar="NAME", help="only this service; may be repeated"
+    )
+    making.add_argument("--expires", metavar="TIME", help="such as 2026-01-02T03:04:05Z")
+    making.add_argument(
+        "--out", type=Path, metavar="FILE", help="writes it to a new file that only you may read"
+    )
+    making.add_argument(
+        "--store", default=argparse.SUPPRESS, metavar="URL", help="as without a command"
+    )
 
 
 def _bind(text: str) -> Address:

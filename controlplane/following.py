@@ -21,7 +21,11 @@ _AGAIN_S = 1.0
 
 
 class Follower:
-    """Publishes what is newer in the store than what is known here."""
+    """Publishes what is newer in the store than what is known here.
+
+    Args:
+        told: called whenever somebody may have changed something, revisions or not.
+    """
 
     def __init__(
         self,
@@ -29,11 +33,13 @@ class Follower:
         store: Store,
         known: Callable[[], int],
         publish: Callable[[Revision], None],
+        told: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._store = store
         self._known = known
         self._publish = publish
+        self._tell = told
         self._told = asyncio.Event()
         self._one_question = asyncio.Lock()
 
@@ -56,10 +62,14 @@ class Follower:
     async def _listen(self) -> None:
         while True:
             try:
-                await self._database.listen(self._told.set)
+                await self._database.listen(self._hear)
             except StoreError as error:
                 _log.warning("changes of other control planes are asked for, not heard: %s", error)
             await asyncio.sleep(_AGAIN_S)
+
+    def _hear(self) -> None:
+        self._told.set()
+        self._tell()
 
     async def _ask(self) -> None:
         fails = False

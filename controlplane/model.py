@@ -143,6 +143,7 @@ class UnknownServiceError(ControlError):
     """No such service in the newest revision."""
 
     def __init__(self, service: str, known: tuple[str, ...]) -> None:
+        self.service = service
         there_are = ", ".join(known) if known else "none"
         super().__init__(f"unknown service {service!r}; services: {there_are}")
 

@@ -47,13 +47,11 @@ class Operations:
         wall: Callable[[], datetime],
         *,
         require_reason: bool = False,
-        may_override: Callable[[str], bool] = lambda _author: True,
     ) -> None:
         self._store = store
         self._publish = publish
         self._wall = wall
         self._require_reason = require_reason
-        self._may_override = may_override
 
     async def replace_traffic(self, traffic: Traffic, order: Order, show: Show) -> Reply:
         """Puts a whole new traffic in force; the same one again makes no revision.
@@ -127,7 +125,7 @@ class Operations:
                 await unit.put_windows(windows)
             return {"windows": before}, {"windows": tuple(windows)}, show(windows)
 
-        return await self._edit(write, order, ("windows.set", "change-windows"))
+        return await self.edit(write, order, ("windows.set", "change-windows"))
 
     async def _change(
         self,
@@ -182,15 +180,23 @@ class Operations:
             return before, after, after
 
         action = "freeze.lift" if freeze is None else "freeze.set"
-        return await self._edit(write, order, (action, f"services.{service}" if service else ""))
+        return await self.edit(write, order, (action, f"services.{service}" if service else ""))
 
-    async def _edit(
+    async def edit(
         self,
         write: Callable[[Unit], Awaitable[tuple[object, object, object]]],
         order: Order,
         what: tuple[str, str],
     ) -> Reply:
-        """Something beside the traffic: ``write`` gives what was, what is, and the answer."""
+        """Changes something beside the traffic: ``write`` gives what was, what is, and the answer.
+
+        Args:
+            write: writes nothing when the change is only tried. What was and what is go into the
+                audit log, where no secret may be.
+            what: the audit log's action and target.
+
+        Raises: KeyReusedError, and whatever ``write`` raises.
+        """
         now = self._wall()
         self._check_reason(order)
         async with self._opened(order) as unit:
@@ -222,9 +228,8 @@ class Operations:
         self, unit: Unit, newest: Revision, draft: Draft, order: Order, now: datetime
     ) -> None:
         services = touched(newest.traffic, draft.traffic)
-        override = order.override and self._may_override(order.author)
         freezes, windows = await unit.freezes(now), await unit.windows()
-        check_open(freezes, windows, services, now, override=override)
+        check_open(freezes, windows, services, now, override=order.override)
 
 
 async def _kept(unit: Unit, order: Order, now: datetime) -> Reply | None:

@@ -1,39 +1,46 @@
-"""Owns the bearer tokens: where they come from and how they are compared. Never logs one.
+"""Owns the token that is given by file or environment: where it comes from and how it is compared.
+Never logs it, and never makes one (``controlplane.issuing`` does).
 
-Of a token only its SHA-256 is kept in memory, and digests are compared in constant time.
+Only its SHA-256 is kept in memory, and digests are compared in constant time.
 """
 
 import hashlib
 import hmac
-import os
 import re
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from controlplane.access.bearer import PREFIX
+from controlplane.access.book import Admitted
+from controlplane.access.caller import Caller, Role
+
 ENVIRONMENT = "SPLITWAY_TOKEN"
+GIVEN = "admin"
+"""What the audit log calls who has it."""
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 """RFC 6750 §2.1: what can stand in an Authorization header."""
+
+
+BEYOND_LOOPBACK = (
+    "beyond loopback there must be a token: use --token-file FILE or SPLITWAY_TOKEN, or make one "
+    "on the store: splitway-control tokens create --role admin --name NAME"
+)
 
 
 class TokenError(Exception):
     """A token that cannot be used."""
 
 
-class Tokens:
-    """Who may call: one administrator, for now."""
+class GivenToken:
+    """The token that the server was started with: an administrator's, for as long as it runs."""
 
-    def __init__(self, admin: str) -> None:
-        self._by_name = {"admin": _digest(admin)}
+    def __init__(self, token: str) -> None:
+        self._kept = _digest(token)
+        self._admitted = Admitted(Caller(GIVEN, Role.ADMIN), lambda _now: True)
 
-    def name_of(self, token: str) -> str | None:
-        """Whose token this is; ``None`` when nobody's."""
-        digest = _digest(token)
-        found = None
-        for name, known in self._by_name.items():
-            if hmac.compare_digest(digest, known):
-                found = name
-        return found
+    def find(self, bearer: str) -> Admitted | None:
+        """Who sends this, if it is the one."""
+        return self._admitted if hmac.compare_digest(_digest(bearer), self._kept) else None
 
 
 def given_token(file: Path | None, env: Mapping[str, str]) -> str | None:
@@ -48,26 +55,21 @@ def given_token(file: Path | None, env: Mapping[str, str]) -> str | None:
     return None
 
 
-def generated_token(file: Path) -> tuple[str, bool]:
-    """The token made at the first start, and whether that is now.
+def administrators_token(file: Path | None, env: Mapping[str, str]) -> str | None:
+    """The same, for the server: whoever has it may do everything.
 
-    Raises: TokenError: the file cannot be read, used or written.
+    Raises: TokenError: it cannot be read or used, or is one of a store.
     """
-    if file.exists():
-        return _checked(_read(file), str(file)), False
-    token = secrets.token_urlsafe(32)
-    new = file.with_name(f"{file.name}.new")
-    try:
-        new.unlink(missing_ok=True)  # a start that was killed here; its mode is not to be trusted
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "w", encoding="ascii") as out:
-            out.write(f"{token}\n")
-            out.flush()
-            os.fsync(out.fileno())
-        new.replace(file)  # never seen half written
-    except OSError as error:
-        raise TokenError(f"token file {file}: {error.strerror}") from error
-    return token, True
+    token = given_token(file, env)
+    if token is not None and token.startswith(PREFIX):
+        # A shell with a viewer's token in its environment must not make that an administrator's.
+        raise TokenError(
+            f"{file or ENVIRONMENT}: this is a token of a store ({PREFIX}…), good for what it was "
+            "made for without being given to the server; "
+            + ("leave it out" if file else f"start it with env -u {ENVIRONMENT}")
+            + ", or give one of your own choice"
+        )
+    return token
 
 
 def _read(file: Path) -> str:

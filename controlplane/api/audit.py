@@ -6,6 +6,7 @@ from aiohttp import web
 from controlplane.api.answer import json_answer
 from controlplane.api.operation import Operation
 from controlplane.api.pages import CURSOR, LIMIT, cursor_below, read_cursor, read_limit
+from controlplane.api.rules import VIEW_ALL
 from controlplane.audit import BEGINNING, Sealed
 from controlplane.store.base import Store
 
@@ -32,8 +33,8 @@ class AuditApi:
     def operations(self) -> list[Operation]:
         """What is served where."""
         return [
-            Operation("GET", "/v1/audit", self.page, AuditPage, (LIMIT, CURSOR)),
-            Operation("GET", "/v1/audit/export", self.export, None, media=LINES),
+            Operation("GET", "/v1/audit", self.page, AuditPage, (LIMIT, CURSOR), rule=VIEW_ALL),
+            Operation("GET", "/v1/audit/export", self.export, None, media=LINES, rule=VIEW_ALL),
         ]
 
     async def page(self, request: web.Request) -> web.Response:

@@ -9,6 +9,7 @@ from controlplane.api.answer import reading
 from controlplane.api.body import JSON_TYPES, YAML_TYPES, read_traffic
 from controlplane.api.operation import READING, Operation
 from controlplane.api.order import CHANGING, REASON, read_order, reply_answer
+from controlplane.api.rules import OPERATE_ALL, VIEW_ALL
 from controlplane.model import Revision
 from controlplane.operations import Operations
 from controlplane.store.base import Store
@@ -33,7 +34,7 @@ class ConfigApi:
     def operations(self) -> list[Operation]:
         """What is served where."""
         return [
-            Operation("GET", "/v1/config", self.get, ConfigView, READING),
+            Operation("GET", "/v1/config", self.get, ConfigView, READING, rule=VIEW_ALL),
             Operation(
                 "PUT",
                 "/v1/config",
@@ -43,6 +44,7 @@ class ConfigApi:
                 problems=(HTTPStatus.CONFLICT,),
                 body=Traffic,
                 body_media=(*sorted(JSON_TYPES), *sorted(YAML_TYPES)),
+                rule=OPERATE_ALL,
             ),
         ]
 

@@ -9,6 +9,7 @@ from controlplane.api.answer import json_answer
 from controlplane.api.openapi import document
 from controlplane.api.operation import Operation
 from controlplane.api.page import POLICY, page
+from controlplane.api.rules import VIEW
 
 
 class ContractApi:
@@ -22,8 +23,8 @@ class ContractApi:
     def operations(self) -> list[Operation]:
         """What is served where."""
         return [
-            Operation("GET", "/v1/openapi.json", self.openapi, dict[str, Any]),
-            Operation("GET", "/v1/docs", self.docs, None, media="text/html"),
+            Operation("GET", "/v1/openapi.json", self.openapi, dict[str, Any], rule=VIEW),
+            Operation("GET", "/v1/docs", self.docs, None, media="text/html", rule=VIEW),
         ]
 
     def describe(self, operations: Sequence[Operation]) -> None:

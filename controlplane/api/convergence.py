@@ -8,12 +8,15 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated
 
+import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from controlplane.access.caller import Caller
 from controlplane.api.answer import json_answer
 from controlplane.api.body import read_count
 from controlplane.api.operation import HIGHEST_NUMBER, NAME, Operation, Parameter
+from controlplane.api.rules import VIEW_ALL, VIEW_SERVICE, caller_of
 from controlplane.changes import service_of
 from controlplane.fleet import Fleet
 from controlplane.model import Convergence
@@ -44,7 +47,7 @@ class ConvergenceApi:
         of_service = "/v1/services/{name}/convergence"
         unknown = (HTTPStatus.NOT_FOUND,)
         return [
-            Operation("GET", "/v1/convergence", self.get, Convergence, (REVISION,)),
+            Operation("GET", "/v1/convergence", self.get, Convergence, (REVISION,), rule=VIEW_ALL),
             Operation(
                 "GET",
                 of_service,
@@ -52,19 +55,37 @@ class ConvergenceApi:
                 Convergence,
                 (NAME, REVISION),
                 problems=unknown,
+                rule=VIEW_SERVICE,
             ),
         ]
 
     async def get(self, request: web.Request) -> web.Response:
         """How far the newest revision has come, or ``?revision=``."""
-        return self._answer(request)
+        return json_answer(self._asked(request))
 
     async def get_of_service(self, request: web.Request) -> web.Response:
         """The same, if there is such a service: proxies take revisions whole."""
         service_of((await self._store.newest()).traffic, request.match_info["name"])
-        return self._answer(request)
+        return json_answer(_within(self._asked(request), caller_of(request)))
 
-    def _answer(self, request: web.Request) -> web.Response:
+    def _asked(self, request: web.Request) -> Convergence:
         newest = self._newest()
         asked = read_count(request, "revision", newest, max(newest, 1))
-        return json_answer(self._fleet.convergence(newest if asked is None else asked))
+        return self._fleet.convergence(newest if asked is None else asked)
+
+
+def _within(found: Convergence, caller: Caller) -> Convergence:
+    """Without the problems that name what is outside of the caller's scope."""
+    if caller.services is None:
+        return found
+    fields = tuple(f"services.{service}." for service in caller.services)
+    refusals = tuple(
+        msgspec.structs.replace(
+            refusal,
+            problems=tuple(
+                problem for problem in refusal.problems if f"{problem.field}.".startswith(fields)
+            ),
+        )
+        for refusal in found.refusals
+    )
+    return msgspec.structs.replace(found, refusals=refusals)

@@ -10,11 +10,14 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from controlplane.access.caller import Caller
 from controlplane.api.answer import json_answer
 from controlplane.api.body import MAX_REASON, read_json
 from controlplane.api.operation import NAME, Operation
 from controlplane.api.order import EDITING, REASON, read_order, reply_answer
+from controlplane.api.rules import ADMINISTER, OPERATE_SERVICE, VIEW, caller_of
 from controlplane.gate import Freezes, Window, is_open
+from controlplane.model import Order, Reply
 from controlplane.operations import Operations
 from controlplane.store.base import Store
 
@@ -57,14 +60,29 @@ class FreezesApi:
         lift = (*EDITING, REASON)
         asked = FreezeRequest
         return [
-            Operation("GET", "/v1/freeze", self.get, Freezes),
-            Operation("PUT", "/v1/freeze", self.put, none, EDITING, body=asked),
-            Operation("DELETE", "/v1/freeze", self.delete, none, lift),
+            Operation("GET", "/v1/freeze", self.get, Freezes, rule=VIEW),
+            Operation("PUT", "/v1/freeze", self.put, none, EDITING, body=asked, rule=ADMINISTER),
+            Operation("DELETE", "/v1/freeze", self.delete, none, lift, rule=ADMINISTER),
             Operation(
-                "PUT", _SERVICE, self.put, none, (NAME, *EDITING), body=asked, problems=unknown
+                "PUT",
+                _SERVICE,
+                self.put,
+                none,
+                (NAME, *EDITING),
+                body=asked,
+                problems=unknown,
+                rule=OPERATE_SERVICE,
             ),
-            Operation("DELETE", _SERVICE, self.delete, none, (NAME, *lift), problems=unknown),
-            Operation("GET", "/v1/change-windows", self.get_windows, WindowsView),
+            Operation(
+                "DELETE",
+                _SERVICE,
+                self.delete,
+                none,
+                (NAME, *lift),
+                problems=unknown,
+                rule=OPERATE_SERVICE,
+            ),
+            Operation("GET", "/v1/change-windows", self.get_windows, WindowsView, rule=VIEW),
             Operation(
                 "PUT",
                 "/v1/change-windows",
@@ -72,25 +90,29 @@ class FreezesApi:
                 WindowsView,
                 EDITING,
                 body=WindowsRequest,
+                rule=ADMINISTER,
             ),
         ]
 
-    async def get(self, _request: web.Request) -> web.Response:
-        """Every freeze there is."""
+    async def get(self, request: web.Request) -> web.Response:
+        """Every freeze there is of services in the caller's scope, and that of everything."""
         async with self._store.reading() as unit:
-            return json_answer(await unit.freezes(datetime.now(UTC)))
+            found = await unit.freezes(datetime.now(UTC))
+        return json_answer(_within(found, caller_of(request)))
 
     async def put(self, request: web.Request) -> web.Response:
         """Freezes the service, or everything: no changes until it is lifted."""
         asked = await read_json(request, FreezeRequest)
         order = await read_order(request, asked.reason)
         service = request.match_info.get("name")
-        return reply_answer(await self._operations.freeze(service, asked.until, order))
+        reply = await self._operations.freeze(service, asked.until, order)
+        return _answer(reply, order, caller_of(request))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Lifts the freeze, if there is one."""
-        service = request.match_info.get("name")
-        return reply_answer(await self._operations.unfreeze(service, await read_order(request)))
+        service, order = request.match_info.get("name"), await read_order(request)
+        reply = await self._operations.unfreeze(service, order)
+        return _answer(reply, order, caller_of(request))
 
     async def get_windows(self, _request: web.Request) -> web.Response:
         """When changes may be made."""
@@ -102,6 +124,18 @@ class FreezesApi:
         asked = await read_json(request, WindowsRequest)
         order = await read_order(request, asked.reason)
         return reply_answer(await self._operations.set_windows(asked.windows, order, _shown))
+
+
+def _answer(reply: Reply, order: Order, caller: Caller) -> web.Response:
+    if caller.services is not None and not order.dry_run:
+        seen = _within(msgspec.json.decode(reply.body, type=Freezes), caller)
+        reply = msgspec.structs.replace(reply, body=msgspec.json.encode(seen))
+    return reply_answer(reply)
+
+
+def _within(freezes: Freezes, caller: Caller) -> Freezes:
+    services = {name: each for name, each in freezes.services.items() if caller.may_touch(name)}
+    return Freezes(freezes.all, services)
 
 
 def _shown(windows: Sequence[Window]) -> WindowsView:

@@ -5,6 +5,7 @@ from aiohttp import web
 
 from controlplane.api.answer import json_answer
 from controlplane.api.operation import Operation
+from controlplane.api.rules import PUBLIC
 from controlplane.store.base import Store
 
 
@@ -23,8 +24,8 @@ class HealthApi:
     def operations(self) -> list[Operation]:
         """What is served where."""
         return [
-            Operation("GET", "/healthz", self.healthz, Health, public=True),
-            Operation("GET", "/readyz", self.readyz, Health, public=True),
+            Operation("GET", "/healthz", self.healthz, Health, rule=PUBLIC),
+            Operation("GET", "/readyz", self.readyz, Health, rule=PUBLIC),
         ]
 
     async def healthz(self, _request: web.Request) -> web.Response:

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from controlplane.api.operation import Operation
+from controlplane.api.rules import VIEW_ALL
 from controlplane.telemetry import Telemetry
 
 
@@ -14,7 +15,7 @@ class MetricsApi:
 
     def operations(self) -> list[Operation]:
         """What is served where."""
-        return [Operation("GET", "/metrics", self.get, None, media="text/plain")]
+        return [Operation("GET", "/metrics", self.get, None, media="text/plain", rule=VIEW_ALL)]
 
     async def get(self, request: web.Request) -> web.Response:
         """Every metric, in the format that the scraper accepts."""

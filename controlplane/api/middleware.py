@@ -1,16 +1,24 @@
-"""Owns what every request goes through: errors as problem+json, then the bearer token.
+"""Owns what every request goes through: errors as problem+json, then who calls.
 
-Never lets a traceback or a secret into an answer; what was unexpected goes to the log.
+Never lets a traceback or a secret into an answer; what was unexpected goes to the log. Who calls is
+asked before there is a route, so that a stranger does not learn which paths there are; what they
+may do is each operation's to say (``rules``).
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Container
 from http import HTTPStatus
 
 from aiohttp import web
 
+from controlplane.access.admission import Admission, NotAdmittedError
+from controlplane.access.book import Admitted
+from controlplane.access.throttle import Throttle
 from controlplane.api.problem import ApiError, bad_request, invalid, problem_response
+from controlplane.api.rules import ADMITTED, caller_of
 from controlplane.gate import FrozenError, OutsideWindowError
+from controlplane.issuing import NameTakenError, TokenOverError, UnknownTokenError
 from controlplane.model import (
     ControlError,
     KeyReusedError,
@@ -19,16 +27,17 @@ from controlplane.model import (
     UnknownServiceError,
 )
 from controlplane.store.base import StoreError, StoreFullError, StoreUnsureError
-from controlplane.tokens import Tokens
 from proxy.model.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 
-AUTHOR = web.RequestKey("author", str)
-"""Who calls: the name of the token."""
-PUBLIC = frozenset({"/healthz", "/readyz"})
-"""Probes carry no token, and these say nothing but yes or no."""
+QUIET = web.RequestKey("quiet", bool)
+"""There: the request was refused like many before it, and is not worth a line in the log."""
+_LINES, _LINE_S = 20, 3.0
+"""Refusals of one address that are logged: so many at once, then one each three seconds."""
 
+_CHALLENGE = 'Bearer realm="splitway"'
+_INVALID = f'{_CHALLENGE}, error="invalid_token"'
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _KINDS: dict[type[ControlError], tuple[HTTPStatus, str]] = {
     FrozenError: (HTTPStatus.CONFLICT, "frozen"),
@@ -36,6 +45,9 @@ _KINDS: dict[type[ControlError], tuple[HTTPStatus, str]] = {
     KeyReusedError: (HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused"),
     UnknownRevisionError: (HTTPStatus.NOT_FOUND, "unknown-revision"),
     UnknownServiceError: (HTTPStatus.NOT_FOUND, "unknown-service"),
+    UnknownTokenError: (HTTPStatus.NOT_FOUND, "unknown-token"),
+    NameTakenError: (HTTPStatus.CONFLICT, "name-taken"),
+    TokenOverError: (HTTPStatus.CONFLICT, "token-over"),
 }
 _DETAILS = {
     HTTPStatus.NOT_FOUND: "there is nothing at this path",
@@ -59,29 +71,60 @@ async def problems(request: web.Request, handler: _Handler) -> web.StreamRespons
         return problem_response(_of(error, request))
 
 
-def authenticate(tokens: Tokens) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """Lets only bearers of a token pass, and says who they are."""
+def authenticate(
+    admission: Admission, public: Container[str], monotonic_s: Callable[[], float]
+) -> Callable[..., Awaitable[web.StreamResponse]]:
+    """Lets only those pass who are known, and says who they are.
+
+    Args:
+        public: paths that anybody may call.
+    """
+    lines = Throttle(monotonic_s, _LINES, _LINE_S)
 
     @web.middleware
     async def middleware(request: web.Request, handler: _Handler) -> web.StreamResponse:
-        if request.path not in PUBLIC:
-            scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-            name = tokens.name_of(token.strip()) if scheme.lower() == "bearer" else None
-            if name is None:
-                raise _unauthorized(given=bool(scheme))
-            request[AUTHOR] = name
+        if request.path not in public:
+            try:
+                request[ADMITTED] = await _admitted(admission, request)
+            except ApiError:
+                address = request.remote or ""
+                if lines.wait_s(address):
+                    request[QUIET] = True
+                lines.count(address)
+                raise
         return await handler(request)
 
     return middleware
 
 
+async def _admitted(admission: Admission, request: web.Request) -> Admitted:
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not bearer.strip():
+        raise _unauthorized(given=bool(scheme))
+    try:
+        return await admission.admit(bearer.strip(), request.remote or "")
+    except NotAdmittedError as error:
+        if error.wait_s:
+            raise _throttled(error.wait_s) from None
+        raise _unauthorized(given=True) from None
+
+
+def _throttled(wait_s: float) -> ApiError:
+    wait = str(math.ceil(wait_s))
+    return ApiError(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "too-many-bad-tokens",
+        f"too many tokens from this address were not valid; try again in {wait} s",
+        headers={"Retry-After": wait, "WWW-Authenticate": _INVALID},
+    )
+
+
 def _unauthorized(*, given: bool) -> ApiError:
-    challenge = 'Bearer realm="splitway"' + (', error="invalid_token"' if given else "")
     return ApiError(
         HTTPStatus.UNAUTHORIZED,
         "unauthorized",
         "the token is not valid here" if given else "send Authorization: Bearer <token>",
-        headers={"WWW-Authenticate": challenge},
+        headers={"WWW-Authenticate": _INVALID if given else _CHALLENGE},
     )
 
 
@@ -100,7 +143,7 @@ def _of(error: Exception, request: web.Request) -> ApiError:
         return invalid(error.problems)
     if isinstance(error, ControlError) and type(error) in _KINDS:
         status, kind = _KINDS[type(error)]
-        return ApiError(status, kind, str(error))
+        return ApiError(status, kind, _detail(error, request))
     if isinstance(error, StaleRevisionError):
         etag = {"ETag": f'"{error.newest}"'}
         return ApiError(HTTPStatus.PRECONDITION_FAILED, "stale-revision", str(error), headers=etag)
@@ -110,6 +153,12 @@ def _of(error: Exception, request: web.Request) -> ApiError:
     return ApiError(
         HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "an unexpected error; see the server's log"
     )
+
+
+def _detail(error: ControlError, request: web.Request) -> str:
+    if isinstance(error, UnknownServiceError) and caller_of(request).services is not None:
+        return f"unknown service {error.service!r}"  # those that there are, are not all theirs
+    return str(error)
 
 
 def _of_store(error: StoreError, request: web.Request) -> ApiError:

@@ -7,11 +7,12 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 
 from aiohttp import web
 
-from controlplane.api.middleware import AUTHOR, PUBLIC
+from controlplane.api.middleware import QUIET
+from controlplane.api.rules import ADMITTED
 from controlplane.logs import FIELDS, REQUEST_ID
 from controlplane.telemetry import Telemetry
 
@@ -22,8 +23,14 @@ _ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def observe(telemetry: Telemetry) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """Tells of every request when it is over. Must be the outermost middleware."""
+def observe(
+    telemetry: Telemetry, public: Container[str]
+) -> Callable[..., Awaitable[web.StreamResponse]]:
+    """Tells of every request when it is over. Must be the outermost middleware.
+
+    Args:
+        public: paths that are asked all the time, and say nothing but yes or no.
+    """
 
     @web.middleware
     async def middleware(request: web.Request, handler: _Handler) -> web.StreamResponse:
@@ -39,25 +46,31 @@ def observe(telemetry: Telemetry) -> Callable[..., Awaitable[web.StreamResponse]
                 response.headers[HEADER] = ident
             return response
         finally:
-            _tell(request, status, time.perf_counter() - started_s, telemetry)
+            seconds = time.perf_counter() - started_s
+            _count(request, status, seconds, telemetry)
+            is_quiet = request.path in public or QUIET in request
+            level = logging.DEBUG if is_quiet else logging.INFO
+            _log.log(level, "request", extra={FIELDS: _fields(request, status, seconds)})
             REQUEST_ID.reset(token)
 
     return middleware
 
 
-def _tell(request: web.Request, status: int, seconds: float, telemetry: Telemetry) -> None:
+def _count(request: web.Request, status: int, seconds: float, telemetry: Telemetry) -> None:
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else ""
     method = request.method if route else "OTHER"  # there is no end of methods that nobody serves
     is_stream = status == 101
     telemetry.finished(method, route, status, None if is_stream else seconds)
-    fields = {
+
+
+def _fields(request: web.Request, status: int, seconds: float) -> dict[str, object]:
+    admitted = request.get(ADMITTED)
+    return {
         "method": request.method,
         "path": request.path,
         "status": status,
         "ms": round(1e3 * seconds, 1),
-        "author": request.get(AUTHOR, ""),
+        "author": admitted.caller.name if admitted else "",
         "client": request.remote or "",
     }
-    level = logging.DEBUG if request.path in PUBLIC else logging.INFO
-    _log.log(level, "request", extra={FIELDS: fields})

@@ -14,6 +14,7 @@ import msgspec
 
 from controlplane.api.operation import JSON, Operation, Parameter
 from controlplane.api.problem import CONTENT_TYPE, ProblemDocument
+from controlplane.api.rules import Reach, Rule
 from controlplane.difference import Difference
 
 _REF = "#/components/schemas/{name}"
@@ -23,6 +24,7 @@ _EVERYWHERE = (
     HTTPStatus.INTERNAL_SERVER_ERROR,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
+_GUARDED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 _WITH_BODY = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 _HEADERS = {
     "ETag": {
@@ -66,6 +68,7 @@ def _described(operation: Operation, by_kind: dict[int, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {
         "operationId": "-".join(word.strip("{}") for word in words),
         "summary": operation.summary,
+        "description": _needs(operation.rule),
         "parameters": [_parameter(each) for each in operation.parameters],
         "responses": _responses(operation, by_kind),
     }
@@ -76,6 +79,17 @@ def _described(operation: Operation, by_kind: dict[int, Any]) -> dict[str, Any]:
     if operation.public:
         told["security"] = []
     return told
+
+
+def _needs(rule: Rule) -> str:
+    if rule.role is None:
+        return "Needs no token."
+    reach = {
+        Reach.ANY: "with or without a scope",
+        Reach.SERVICE: "with the service in its scope, or without one",
+        Reach.ALL: "without a scope",
+    }
+    return f"Needs the role {rule.role}, {reach[rule.reach]}."
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
@@ -105,7 +119,7 @@ def _responses(operation: Operation, by_kind: dict[int, Any]) -> dict[str, Any]:
         responses["304"] = {"description": "That revision is the newest."}
     statuses = {*_EVERYWHERE, *operation.problems}
     if not operation.public:
-        statuses.add(HTTPStatus.UNAUTHORIZED)
+        statuses |= _GUARDED
     if operation.body is not None:
         statuses.update(_WITH_BODY)
     if operation.method != "GET":

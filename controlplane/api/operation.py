@@ -1,13 +1,13 @@
 """Owns how the API is declared: one ``Operation`` registers a route and is its entry in OpenAPI.
 
-Never answers by itself but to refuse parameters that were not declared: a mistyped ``dry_run``
-would make the change.
+Never answers by itself but to refuse callers who may not call it, and parameters that were not
+declared: a mistyped ``dry_run`` would make the change.
 """
 
 import inspect
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -15,6 +15,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from controlplane.api.problem import invalid
+from controlplane.api.rules import Rule, check
 from proxy.model.config import Name
 from proxy.model.errors import Problem
 
@@ -54,8 +55,13 @@ class Operation:
     media: str = JSON
     """Of a good answer."""
     status: HTTPStatus = HTTPStatus.OK
-    public: bool = False
-    """Needs no token."""
+    rule: Rule = field(kw_only=True)
+    """What its caller needs. To be given each time, so that no route is open by an oversight."""
+
+    @property
+    def public(self) -> bool:
+        """Whether it needs no token."""
+        return self.rule.role is None
 
     @property
     def summary(self) -> str:
@@ -68,6 +74,8 @@ class Operation:
         return web.DynamicResource(self.path).canonical if "{" in self.path else self.path
 
 
+OPERATIONS = web.AppKey("operations", Sequence[Operation])
+"""All that an application serves."""
 NAME = Parameter("name", "path", Name, "The service's name.")
 NUMBER = Parameter(
     "number", "path", Annotated[int, Meta(ge=1, le=HIGHEST_NUMBER)], "The revision's number."
@@ -87,8 +95,9 @@ IF_NONE_MATCH = Parameter(
 READING = (IF_NONE_MATCH,)
 
 
-def register(app: web.Application, operations: Iterable[Operation]) -> None:
+def register(app: web.Application, operations: Sequence[Operation]) -> None:
     """Adds the routes of what is declared."""
+    app[OPERATIONS] = operations
     for operation in operations:
         handler = _strict(operation)
         if operation.method == "GET":
@@ -102,6 +111,7 @@ def _strict(operation: Operation) -> Handler:
     known = [each.name for each in operation.parameters if each.where == "query"]
 
     async def handler(request: web.Request) -> web.StreamResponse:
+        check(operation.rule, request)
         if problems := _problems(Counter(name for name, _ in request.query.items()), known):
             raise invalid(problems)
         return await operation.handler(request)

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 from aiohttp import web
 from msgspec import Meta
 
+from controlplane.access.caller import Role
 from controlplane.api.answer import json_text
 from controlplane.api.body import MAX_REASON, checked_reason
-from controlplane.api.middleware import AUTHOR
 from controlplane.api.operation import IF_MATCH, Parameter
 from controlplane.api.problem import bad_request, invalid
 from controlplane.api.revision_tags import expected_revisions
+from controlplane.api.rules import caller_of, check_role
 from controlplane.logs import REQUEST_ID
 from controlplane.model import Order, Reply
 from proxy.model.errors import Problem
@@ -24,7 +25,9 @@ _KEY = r"[!-~]{1,255}"
 
 REASON = Parameter("reason", "query", Annotated[str, Meta(max_length=MAX_REASON)], "Why; kept.")
 DRY_RUN = Parameter("dry_run", "query", bool, "Only tell what would change: a Difference.")
-OVERRIDE = Parameter("override", "query", bool, "Go past the change windows; needs a reason.")
+OVERRIDE = Parameter(
+    "override", "query", bool, "Go past the change windows; for admins, with a reason."
+)
 KEY = Parameter(
     "Idempotency-Key",
     "header",
@@ -44,19 +47,22 @@ async def read_order(request: web.Request, reason: str | None = None) -> Order:
     Args:
         reason: the body's; ``None`` where it is a parameter.
 
-    Raises: ApiError 400, 422.
+    Raises: ApiError 400, 403, 422.
     """
     key = request.headers.get("Idempotency-Key", "")
     if "Idempotency-Key" in request.headers and not re.fullmatch(_KEY, key):
         raise bad_request("Idempotency-Key must be 1 to 255 characters without spaces")
+    caller, override = caller_of(request), _flag(request, OVERRIDE)
+    if override:
+        check_role(caller, Role.ADMIN, "override=true")
     return Order(
-        author=request[AUTHOR],
+        author=caller.name,
         reason=checked_reason(request.query.get("reason", "") if reason is None else reason),
         address=request.remote or "",
         request=REQUEST_ID.get(),
         expected=expected_revisions(request),
         dry_run=_flag(request, DRY_RUN),
-        override=_flag(request, OVERRIDE),
+        override=override,
         key=key,
         digest=await _digest(request) if key else "",
     )

@@ -64,7 +64,7 @@ def _operation(method: str, path: str, told: dict[str, Any]) -> str:
     )
     return (
         f'<h2 id="{escape(told["operationId"])}"><code>{method.upper()} {escape(path)}</code></h2>'
-        f"<p>{escape(told['summary'])}</p>"
+        f"<p>{escape(told['summary'])} {escape(told['description'])}</p>"
         + (f"<table>{parameters}</table>" if parameters else "")
         + (f"<p>Body: {_contents(body)}</p>" if body else "")
         + f"<table>{answers}</table>"

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from controlplane.api.answer import json_answer
 from controlplane.api.operation import Operation
+from controlplane.api.rules import VIEW_ALL
 from controlplane.fleet import Fleet
 from controlplane.model import ProxyInfo
 
@@ -27,7 +28,7 @@ class ProxiesApi:
 
     def operations(self) -> list[Operation]:
         """What is served where."""
-        return [Operation("GET", "/v1/proxies", self.list, ProxyList)]
+        return [Operation("GET", "/v1/proxies", self.list, ProxyList, rule=VIEW_ALL)]
 
     async def list(self, _request: web.Request) -> web.Response:
         """Every proxy that is connected or was a short while ago."""

@@ -18,6 +18,7 @@ from controlplane.api.operation import HIGHEST_NUMBER, NUMBER, Operation, Parame
 from controlplane.api.order import CHANGING, REASON, read_order, reply_answer
 from controlplane.api.pages import CURSOR, LIMIT, cursor_below, read_cursor, read_limit
 from controlplane.api.problem import invalid
+from controlplane.api.rules import OPERATE_ALL, VIEW_ALL
 from controlplane.difference import Difference, difference
 from controlplane.model import Revision, RevisionNote, UnknownRevisionError
 from controlplane.operations import Operations
@@ -58,9 +59,19 @@ class RevisionsApi:
         page, none = (LIMIT, CURSOR, BEFORE), (HTTPStatus.NOT_FOUND,)
         refused = (*none, HTTPStatus.CONFLICT)
         return [
-            Operation("GET", "/v1/revisions", self.list, RevisionPage, page),
-            Operation("GET", _PATH, self.get, RevisionView, (NUMBER,), problems=none),
-            Operation("GET", f"{_PATH}/diff", self.diff, Difference, (NUMBER, TO), problems=none),
+            Operation("GET", "/v1/revisions", self.list, RevisionPage, page, rule=VIEW_ALL),
+            Operation(
+                "GET", _PATH, self.get, RevisionView, (NUMBER,), problems=none, rule=VIEW_ALL
+            ),
+            Operation(
+                "GET",
+                f"{_PATH}/diff",
+                self.diff,
+                Difference,
+                (NUMBER, TO),
+                problems=none,
+                rule=VIEW_ALL,
+            ),
             Operation(
                 "POST",
                 f"{_PATH}/restore",
@@ -68,6 +79,7 @@ class RevisionsApi:
                 ConfigView,
                 (NUMBER, *CHANGING, REASON),
                 problems=refused,
+                rule=OPERATE_ALL,
             ),
         ]
 

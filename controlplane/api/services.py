@@ -12,6 +12,7 @@ from controlplane.api.answer import json_answer, reading
 from controlplane.api.body import WeightsChange, read_json
 from controlplane.api.operation import NAME, READING, Operation
 from controlplane.api.order import CHANGING, read_order, reply_answer
+from controlplane.api.rules import OPERATE_SERVICE, VIEW, VIEW_SERVICE, caller_of
 from controlplane.changes import service_of, shares
 from controlplane.fleet import Fleet
 from controlplane.model import Revision
@@ -68,9 +69,17 @@ class ServicesApi:
         none = (HTTPStatus.NOT_FOUND,)
         reading = (NAME, *READING)
         return [
-            Operation("GET", "/v1/services", self.list, ServiceList),
-            Operation("GET", one, self.get, ServiceView, (NAME,), problems=none),
-            Operation("GET", its_weights, self.get_weights, WeightsView, reading, problems=none),
+            Operation("GET", "/v1/services", self.list, ServiceList, rule=VIEW),
+            Operation("GET", one, self.get, ServiceView, (NAME,), problems=none, rule=VIEW_SERVICE),
+            Operation(
+                "GET",
+                its_weights,
+                self.get_weights,
+                WeightsView,
+                reading,
+                problems=none,
+                rule=VIEW_SERVICE,
+            ),
             Operation(
                 "PUT",
                 its_weights,
@@ -79,13 +88,15 @@ class ServicesApi:
                 (NAME, *CHANGING),
                 body=WeightsChange,
                 problems=(*none, HTTPStatus.CONFLICT),
+                rule=OPERATE_SERVICE,
             ),
         ]
 
-    async def list(self, _request: web.Request) -> web.Response:
-        """Every service. No 304 here: the counts of proxies change without a new revision."""
+    async def list(self, request: web.Request) -> web.Response:
+        """Every service in the caller's scope. No 304: counts change without a new revision."""
         newest = await self._store.newest()
-        views = [self._view(newest, name) for name in newest.traffic.services]
+        may_see = caller_of(request).may_touch
+        views = [self._view(newest, name) for name in newest.traffic.services if may_see(name)]
         return json_answer(ServiceList(newest.number, views), revision=newest.number)
 
     async def get(self, request: web.Request) -> web.Response:

@@ -9,11 +9,12 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import msgspec
 import typer
 
-from controlplane.operator import history, show
+from controlplane.operator import history, show, tokens
 from controlplane.operator.calling import asked
 from controlplane.operator.calling import call as _call
 from controlplane.operator.calling import client_of as _client
@@ -56,6 +57,7 @@ app.add_typer(weights, name="weights")
 app.add_typer(config, name="config")
 app.add_typer(history.revision, name="revision")
 app.add_typer(history.audit, name="audit")
+app.add_typer(tokens.tokens, name="tokens")
 app.command()(history.freeze)
 app.command()(history.unfreeze)
 
@@ -141,7 +143,7 @@ def weights_set(
     answer = _call(client.replace(path, body, query, if_match))
     (show.show_difference if dry_run else show.show_weights)(answer)
     if wait and not dry_run:
-        _wait(client, answer["revision"], timeout)
+        _wait(client, answer["revision"], timeout, f"/v1/services/{quote(service, safe='')}")
 
 
 @config.command("get")
@@ -242,10 +244,10 @@ def _weights(assignments: list[str]) -> dict[str, int]:
     return parsed
 
 
-def _wait(client: Client, revision: int, timeout_s: float) -> None:
+def _wait(client: Client, revision: int, timeout_s: float, path: str = "/v1") -> None:
     try:
         with show.convergence() as tell:
-            asyncio.run(wait_for(client, revision, timeout_s, tell))
+            asyncio.run(wait_for(client, revision, timeout_s, tell, path))
     except RefusedError as error:
         for line in show.refusals(error.answer):
             typer.echo(f"splitway: {line}", err=True)

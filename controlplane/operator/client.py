@@ -15,7 +15,7 @@ import msgspec
 
 from proxy.model.errors import Problem
 
-_OURS = {"revision", "revisions", "fields", "entries", "services", "windows"}
+_OURS = {"revision", "revisions", "fields", "entries", "services", "windows", "tokens", "role"}
 """Every answer of the control plane has one of these."""
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
 
@@ -68,6 +68,14 @@ class Client:
         if if_match is not None:
             headers["If-Match"] = f'"{if_match}"'
         return await self._call("PUT", path, query, msgspec.json.encode(body), headers)
+
+    async def add(self, path: str, body: object) -> Any:
+        """Posts a body.
+
+        Raises: CallError.
+        """
+        headers = {"Content-Type": "application/json"}
+        return await self._call("POST", path, None, msgspec.json.encode(body), headers)
 
     async def change(
         self,

@@ -119,6 +119,25 @@ def show_freezes(answer: dict[str, Any]) -> None:
     _table(("FROZEN", "BY", "AT", "UNTIL", "REASON"), rows)
 
 
+def show_tokens(answer: dict[str, Any]) -> None:
+    """One line a token."""
+    rows = [
+        (
+            token["id"],
+            token["name"],
+            token["role"],
+            ", ".join(token["services"]) if token["services"] is not None else "all",
+            "living" if token["living"] else "revoked" if token["revoked_at"] else "expired",
+            time(token["created_at"]),
+            token["created_by"],
+            *(time(token[name]) if token[name] else "" for name in ("expires_at", "used_at")),
+        )
+        for token in answer["tokens"]
+    ]
+    names = ("ID", "NAME", "ROLE", "SERVICES", "STATE", "MADE AT", "BY", "EXPIRES", "USED")
+    _table(names, rows)
+
+
 def _value(change: dict[str, Any], name: str) -> str:
     if name not in change:
         return "-"

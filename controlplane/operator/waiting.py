@@ -28,12 +28,17 @@ class NotConfirmedError(Exception):
 
 
 async def wait_for(
-    client: Client, revision: int, timeout_s: float, tell: Callable[[dict[str, Any]], None]
+    client: Client,
+    revision: int,
+    timeout_s: float,
+    tell: Callable[[dict[str, Any]], None],
+    path: str = "/v1",
 ) -> None:
     """Waits until a revision, or a newer one, is in force in every connected proxy.
 
     Args:
         tell: gets each answer, the last one too.
+        path: below which to ask for the convergence; a service's needs no more than its scope.
 
     Raises: RefusedError, NotConfirmedError.
     """
@@ -41,7 +46,7 @@ async def wait_for(
     pause_s, trouble = FIRST_S, ""
     while True:
         try:
-            answer = await client.read("/v1/convergence", {"revision": str(revision)})
+            answer = await client.read(f"{path}/convergence", {"revision": str(revision)})
         except CallError as error:
             trouble = str(error)
         else:

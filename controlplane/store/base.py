@@ -5,11 +5,12 @@ returns the revision survives a crash of the process and of the machine; two app
 same newest revision.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
+from controlplane.access.record import TokenRecord
 from controlplane.audit import Entry
 from controlplane.gate import Freeze, Freezes, Window
 from controlplane.model import ControlError, Draft, Kept, Revision, RevisionNote
@@ -82,6 +83,30 @@ class Unit(Protocol):
 
     async def keep(self, author: str, key: str, reply: Kept, now: datetime) -> None:
         """Keeps a reply for 24 hours under a key that has none."""
+        ...
+
+    async def token_changes(self) -> int:
+        """How often tokens were changed; 0 when there never was one."""
+        ...
+
+    async def unrevoked_tokens(self) -> list[TokenRecord]:
+        """The tokens that are not revoked; some of them may be expired."""
+        ...
+
+    async def tokens(self, limit: int, before: int | None) -> list[TokenRecord]:
+        """The last ``limit`` tokens numbered below ``before``, newest first."""
+        ...
+
+    async def token(self, ident: str) -> TokenRecord | None:
+        """The token of that id."""
+        ...
+
+    async def put_token(self, record: TokenRecord, now: datetime) -> None:
+        """Adds a token or replaces it; those that were over long before ``now`` go."""
+        ...
+
+    async def use_tokens(self, used: Mapping[str, datetime]) -> None:
+        """Notes when tokens, by id, were used last. That is no change of them."""
         ...
 
 

@@ -108,3 +108,31 @@ replies = Table(
     Column("at", UtcDateTime, nullable=False),
 )
 """What was answered to a request with an ``Idempotency-Key``, for 24 hours."""
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("number", Integer, nullable=False, unique=True),
+    Column("name", String(64), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("services", Text, nullable=True),
+    Column("kept", String(255), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", String(128), nullable=False),
+    Column("expires_at", UtcDateTime, nullable=True),
+    Column("revoked_at", UtcDateTime, nullable=True),
+    Column("rotated_at", UtcDateTime, nullable=True),
+    Column("old_kept", String(255), nullable=True),
+    Column("old_until", UtcDateTime, nullable=True),
+    Column("used_at", UtcDateTime, nullable=True),
+)
+"""``kept`` is salted scrypt of the secret: ``controlplane.access.bearer``."""
+
+token_changes = Table(
+    "token_changes",
+    metadata,
+    Column("only", Integer, CheckConstraint('"only" = 1', name="one_number"), primary_key=True),
+    Column("number", Integer, nullable=False),
+)
+"""By its number every control plane sees whether it must read the tokens anew."""

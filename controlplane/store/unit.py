@@ -1,14 +1,15 @@
 """Owns one transaction on a SQL database, as ``Unit`` promises it. Never opens or ends one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from controlplane.access.record import TokenRecord
 from controlplane.audit import Entry
 from controlplane.gate import Freeze, Freezes, Window
 from controlplane.model import Draft, Kept, Revision
-from controlplane.store import history
+from controlplane.store import history, tokens
 from controlplane.store.rows import insert_revision, read_newest, read_revision
 
 
@@ -65,3 +66,27 @@ class SqlUnit:
     async def keep(self, author: str, key: str, reply: Kept, now: datetime) -> None:
         """See ``Unit``."""
         await self._connection.run_sync(history.keep_reply, author, key, reply, now)
+
+    async def token_changes(self) -> int:
+        """See ``Unit``."""
+        return await self._connection.run_sync(tokens.changes)
+
+    async def unrevoked_tokens(self) -> list[TokenRecord]:
+        """See ``Unit``."""
+        return await self._connection.run_sync(tokens.unrevoked)
+
+    async def tokens(self, limit: int, before: int | None) -> list[TokenRecord]:
+        """See ``Unit``."""
+        return await self._connection.run_sync(tokens.page, limit, before)
+
+    async def token(self, ident: str) -> TokenRecord | None:
+        """See ``Unit``."""
+        return await self._connection.run_sync(tokens.one, ident)
+
+    async def put_token(self, record: TokenRecord, now: datetime) -> None:
+        """See ``Unit``."""
+        await self._connection.run_sync(tokens.put, record, now)
+
+    async def use_tokens(self, used: Mapping[str, datetime]) -> None:
+        """See ``Unit``."""
+        await self._connection.run_sync(tokens.use, used)

@@ -11,10 +11,12 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
+from controlplane.access.book import Admitted
 from controlplane.fleet import Fleet, Member
 from controlplane.store.base import StoreError
 from controlplane.stream.hub import Hub
 from controlplane.stream.outbox import Outbox
+from controlplane.stream.standing import ENDED, WHY, Standing
 from proxy.model.wire import Ack, Hello, Nack
 
 _log = logging.getLogger(__name__)
@@ -45,9 +47,19 @@ Raises ``StoreError``."""
 class StreamHandler:
     """Serves every proxy's stream."""
 
-    def __init__(self, hub: Hub, fleet: Fleet, catch_up: CatchUp, hello_s: float = HELLO_S) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        fleet: Fleet,
+        standing: Standing,
+        admitted: Callable[[web.Request], Admitted],
+        catch_up: CatchUp,
+        hello_s: float = HELLO_S,
+    ) -> None:
         self._hub = hub
         self._fleet = fleet
+        self._standing = standing
+        self._admitted = admitted
         self._catch_up = catch_up
         self._hello_s = hello_s
 
@@ -70,11 +82,21 @@ class StreamHandler:
             hello = await self._hello(socket)
             if hello is not None:
                 outbox = Outbox(transport, writer.drain, hello.instance)
-                await self._converse(socket, hello, request.remote or "", outbox)
+                admitted = self._admitted(request)
+                self._admit(admitted, outbox)
+                try:
+                    await self._converse(socket, hello, request.remote or "", outbox)
+                finally:
+                    self._standing.leave(admitted, outbox)
         except _RefusedError as error:
             _log.warning("stream of %s closed: %s", request.remote, error)
             await socket.close(code=error.code, message=str(error).encode()[:123])
         return socket
+
+    def _admit(self, admitted: Admitted, outbox: Outbox) -> None:
+        if not self._standing.stands(admitted):  # the hello came seconds after the token
+            raise _RefusedError(WHY, ENDED)
+        self._standing.join(admitted, outbox)
 
     async def _converse(
         self, socket: web.WebSocketResponse, hello: Hello, address: str, outbox: Outbox

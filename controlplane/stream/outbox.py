@@ -61,6 +61,10 @@ class Outbox:
             self._pending, self._closed = None, True
             self._write(close_frame(code, reason))
 
+    def cut(self) -> None:
+        """Ends the connection without asking the other side."""
+        self._transport.abort()
+
     async def leave(self) -> None:
         """The connection is over."""
         self._closed = True

@@ -94,8 +94,8 @@ class Api:
 
     @classmethod
     @asynccontextmanager
-    async def at(cls, url: str) -> AsyncIterator[Self]:
-        headers = {"Authorization": f"Bearer {TOKEN}"}
+    async def at(cls, url: str, token: str = TOKEN) -> AsyncIterator[Self]:
+        headers = {"Authorization": f"Bearer {token}"}
         async with aiohttp.ClientSession(headers=headers) as session:
             yield cls(url, session)
 
@@ -112,6 +112,17 @@ class Api:
         data = BytesIO(msgspec.json.encode(body))
         fields = {"Content-Type": "application/json", **_fields(headers)}
         return await self.call("PUT", path, data=data, headers=fields)
+
+    async def post(self, path: str, body: object, **headers: str) -> Answer:
+        fields = {"Content-Type": "application/json", **_fields(headers)}
+        return await self.call("POST", path, data=msgspec.json.encode(body), headers=fields)
+
+    async def token(self, name: str, role: str, *services: str) -> dict[str, Any]:
+        """A new token, with its text in ``token``."""
+        scope = {"services": services} if services else {}
+        answer = await self.post("/v1/tokens", {"name": name, "role": role, **scope})
+        assert answer.status == 200, answer.body
+        return dict(answer.body)
 
     async def change(self, method: str, path: str, **headers: str) -> Answer:
         return await self.call(method, path, headers=_fields(headers))

@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import re
 import signal
 import socket
 from pathlib import Path
@@ -41,7 +42,6 @@ def test_beyond_loopback_a_token_must_be_given(
     [
         (["--store", "nonsense"], "sqlite:///"),
         (["--store", "mysql://u:p@db/x"], "postgresql://"),
-        (["--store", "postgresql://db/x"], "--token-file FILE or SPLITWAY_TOKEN"),
         (["backup", "copy.db", "--store", "postgresql://db/x"], "pg_dump"),
         (["--store", "sqlite:////nowhere/a.db", "backup", "copy.db"], "/nowhere/a.db: there is no"),
         (["--token-file", "/nowhere/token"], "/nowhere/token: No such file"),
@@ -78,26 +78,83 @@ def test_an_address_that_is_taken(
 
 
 @pytest.mark.e2e
-def test_the_first_start_makes_a_token_and_says_where_once(tmp_path: Path) -> None:
-    file = tmp_path / "control.db.token"
-
-    async def may_read(url: str) -> int:
-        token = file.read_text().strip()
-        async with (
-            aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
-            session.get(f"{url}/v1/config") as response,
-        ):
-            return response.status
+def test_the_first_start_makes_a_token_and_shows_it_once(tmp_path: Path) -> None:
+    async def may_read(url: str, token: str) -> int:
+        async with Api.at(url, token) as api:
+            return (await api.get("/v1/config")).status
 
     said: list[str] = []
+    tokens: list[str] = []
     for _ in range(2):
         with control_process(tmp_path, token=None, said=said) as (_, url):
-            assert asyncio.run(may_read(url)) == 200
+            tokens = [line.rpartition(" ")[2] for line in said if "first token" in line]
+            assert asyncio.run(may_read(url, tokens[0])) == 200
+    assert len(tokens) == 1
+    for file in tmp_path.iterdir():
+        assert tokens[0].encode() not in file.read_bytes()
+
+
+def test_a_token_is_made_on_the_store_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create = ["tokens", "create", "--store", store_url(tmp_path), "--role", "admin"]
+    assert main([*create, "--name", "ada"]) == 0
+    printed = capsys.readouterr().out
+    assert re.fullmatch(r"sw_[0-9a-f]{12}_[A-Za-z0-9_-]{43}\n", printed)
+    file = tmp_path / "token"
+    assert main([*create, "--name", "bob", "--out", str(file)]) == 0
+    assert capsys.readouterr().out == ""
     assert file.stat().st_mode & 0o777 == 0o600
-    assert [line for line in said if "token" in line] == [
-        f"new token in {file} (this is said once)"
-    ]
-    assert file.read_text().strip() not in "".join(said)
+
+    async def scenario() -> None:
+        # Beyond loopback it is enough that an administrator's token is living.
+        settings = Settings(store_url(tmp_path), "127.0.0.1", 0, None, needs_admin=True)
+        async with running(settings) as url:
+            for token in (printed.strip(), file.read_text().strip()):
+                async with Api.at(url, token) as api:
+                    assert (await api.get("/v1/tokens")).status == 200
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--role", "admin", "--name", "two words"], "name: Expected"),
+        (["--role", "admin", "--name", "admin"], "name: "),
+        (["--role", "admin", "--name", "splitway-control"], "name: "),
+        (["--role", "proxy", "--name", "p", "--service", "shop"], "services: "),
+        (["--role", "viewer", "--name", "v", "--expires", "tomorrow"], "expires_at: Invalid"),
+        (["--role", "viewer", "--name", "v", "--service", ""], "services[0]: "),
+        (["--role", "viewer", "--name", "v", "--out", "/nowhere/t"], "--out /nowhere/t: No such"),
+    ],
+)
+def test_a_token_that_cannot_be_made_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(["tokens", "create", "--store", store_url(tmp_path), *arguments]) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert (said.out, said.err.count("\n")) == ("", 1)
+
+
+def test_beyond_loopback_a_store_without_an_administrator_s_token_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create = ["tokens", "create", "--store", store_url(tmp_path), "--role", "proxy", "--name", "p"]
+    assert main(create) == 0
+    assert main(["--store", store_url(tmp_path), "--bind", "0.0.0.0:0"]) == 2
+    assert "tokens create --role admin" in capsys.readouterr().err
+
+
+def test_a_token_of_a_store_is_not_taken_for_a_given_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPLITWAY_TOKEN", "sw_0123456789ab_secret")
+    assert main(["--store", store_url(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "SPLITWAY_TOKEN" in error
+    assert "secret" not in error
 
 
 @pytest.mark.e2e

@@ -1,19 +1,32 @@
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from controlplane.tokens import TokenError, Tokens, generated_token, given_token
+from controlplane.access.bearer import new_bearer
+from controlplane.access.caller import Caller, Role
+from controlplane.tokens import GivenToken, TokenError, administrators_token, given_token
 
 
-def test_only_the_token_itself_has_a_name() -> None:
-    tokens = Tokens("secret")
-    assert tokens.name_of("secret") == "admin"
+def test_only_the_token_itself_is_the_administrator_s() -> None:
+    given = GivenToken("secret")
+    found = given.find("secret")
+    assert found is not None
+    assert found.caller == Caller("admin", Role.ADMIN)
+    assert found.holds(datetime.max.replace(tzinfo=UTC))
     for wrong in ("", "secre", "secret ", "SECRET", "sécret", "\udcff"):
-        assert tokens.name_of(wrong) is None
+        assert given.find(wrong) is None
 
 
 def test_the_token_itself_is_not_kept() -> None:
-    assert "secret" not in repr(vars(Tokens("secret")))
+    assert "secret" not in repr(vars(GivenToken("secret")))
+
+
+def test_a_token_of_a_store_is_not_made_an_administrator_s() -> None:
+    with pytest.raises(TokenError, match="SPLITWAY_TOKEN: this is a token of a store"):
+        administrators_token(None, {"SPLITWAY_TOKEN": new_bearer().text})
+    assert administrators_token(None, {"SPLITWAY_TOKEN": "sw"}) == "sw"
+    assert administrators_token(None, {}) is None
 
 
 def test_a_file_comes_before_the_environment(tmp_path: Path) -> None:
@@ -42,24 +55,3 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(TokenError, match="not text"):
         given_token(file, {})
-
-
-def test_the_first_start_makes_a_token_that_later_ones_find(tmp_path: Path) -> None:
-    file = tmp_path / "db.token"
-    token, is_new = generated_token(file)
-    assert is_new
-    assert len(token) > 40
-    assert file.stat().st_mode & 0o777 == 0o600
-    assert generated_token(file) == (token, False)
-
-
-def test_a_start_that_was_killed_before_is_no_hindrance(tmp_path: Path) -> None:
-    (tmp_path / "db.token.new").touch(mode=0o666)
-    token, _ = generated_token(tmp_path / "db.token")
-    assert (tmp_path / "db.token").stat().st_mode & 0o777 == 0o600
-    assert (tmp_path / "db.token").read_text().strip() == token
-
-
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TokenError, match="No such file"):
-        generated_token(tmp_path / "none" / "db.token")

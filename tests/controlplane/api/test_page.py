@@ -47,6 +47,7 @@ def test_what_is_shown_is_text() -> None:
     operation = {
         "operationId": payload,
         "summary": payload,
+        "description": payload,
         "parameters": [{"name": payload, "in": "query", "schema": payload, "description": payload}],
         "responses": {"200": {"description": payload}},
     }

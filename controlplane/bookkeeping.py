@@ -1,0 +1,85 @@
+"""Owns that the book of tokens says what the store says, and that the store learns when tokens were
+used. Never judges a token.
+
+Both go by a number that grows with each change of tokens: asking for it every two seconds costs
+next to nothing, and on PostgreSQL every commit of another control plane has it asked at once
+(``following``). While the store is away, the book stays as it is: expiry is the clock's to tell.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+from controlplane.access.book import TokenBook
+from controlplane.store.base import Store, StoreError
+
+_log = logging.getLogger(__name__)
+
+POLL_S = 2.0
+NOTED_S = 60.0
+"""How often the store is told when tokens were used: it is a write like any other."""
+
+
+class Bookkeeper:
+    """Keeps one book."""
+
+    def __init__(self, store: Store, book: TokenBook, monotonic_s: Callable[[], float]) -> None:
+        self._store = store
+        self._book = book
+        self._monotonic_s = monotonic_s
+        self._noted_at_s = monotonic_s()
+        self._told = asyncio.Event()
+        self._one_reader = asyncio.Lock()
+        """So that what was read before never takes the place of what was read after it."""
+        self._fails = False
+
+    def tell(self) -> None:
+        """Something was changed, maybe tokens."""
+        self._told.set()
+
+    async def refresh(self) -> None:
+        """Reads the tokens anew if they were changed.
+
+        Raises: StoreError.
+        """
+        async with self._one_reader, self._store.reading() as unit:
+            version = await unit.token_changes()
+            # A smaller one, too: a copy of the database was put back under us.
+            if version != self._book.version:
+                self._book.load(version, await unit.unrevoked_tokens())
+
+    async def changed(self) -> None:
+        """The same after a change of our own, which is durable whatever happens here."""
+        try:
+            await self.refresh()
+        except StoreError as error:
+            _log.warning("a change of tokens is felt here later: %s", error)
+
+    async def run(self) -> None:
+        """Keeps the book until it is cancelled."""
+        while True:
+            try:
+                await self.refresh()
+                await self._note_used()
+            except StoreError as error:
+                if not self._fails:
+                    _log.warning("changes of tokens cannot be asked for: %s", error)
+                self._fails = True
+            else:
+                self._fails = False
+            await self._until_told()
+
+    async def _note_used(self) -> None:
+        if self._monotonic_s() - self._noted_at_s < NOTED_S:
+            return
+        self._noted_at_s = self._monotonic_s()
+        if used := self._book.take_used():
+            async with self._store.writing() as unit:
+                await unit.use_tokens(used)
+
+    async def _until_told(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_S):
+                await self._told.wait()
+        self._told.clear()
