@@ -147,6 +147,8 @@ class Agent:
         """Let go of everything that ``start`` began."""
         if self._stream is not None:
             await self._stream.stop()
+        if self._state is not None:
+            await self._state.kept()
         for task in self._watching:
             task.cancel()
         await asyncio.gather(*self._watching, return_exceptions=True)
@@ -217,8 +219,8 @@ class Agent:
                 self._refuse(problems)
                 return problems
             self._put(self._config, snapshot, "control")
-        if self._state is not None:
-            await self._state.write(snapshot)
+            if self._state is not None:
+                self._state.keep(snapshot)  # nobody waits for the disk: see there
         return ()
 
     async def _install(self, config: Config, snapshot: Snapshot) -> tuple[Problem, ...]:

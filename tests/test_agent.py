@@ -1,6 +1,7 @@
 """What is in force, by source: the file, the control plane, the last good snapshot."""
 
 import asyncio
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -102,6 +103,31 @@ def test_the_control_plane_takes_the_place_of_the_files_traffic(tmp_path: Path) 
         snapshot, source = first_snapshot(parse_config(text))
         assert source == "state"
         assert snapshot == pushed
+
+    asyncio.run(run())
+
+
+def test_what_the_control_plane_sends_is_in_force_before_it_is_on_the_disk(tmp_path: Path) -> None:
+    async def run() -> None:
+        text = following(tmp_path)
+        agent = await agent_for(tmp_path, text)
+        assert agent._state is not None
+        may_write = threading.Event()
+        write = agent._state._write
+
+        def slowly(call: int, wanted: Snapshot) -> bool:
+            assert may_write.wait(20)
+            return write(call, wanted)
+
+        agent._state._write = slowly  # type: ignore[method-assign, assignment]
+        for revision, canary in ((7, 50), (8, 100)):
+            pushed = Snapshot(revision, traffic(stable=100 - canary, canary=canary), store="s")
+            assert await agent.take_control(pushed) == ()  # it is acknowledged now
+            assert (agent.running().revision, share(agent, "canary")) == (revision, canary / 100)
+        assert not (tmp_path / "state").exists()
+        may_write.set()
+        await ended(agent)  # who ends in order writes first
+        assert first_snapshot(parse_config(text)) == (pushed, "state")
 
     asyncio.run(run())
 

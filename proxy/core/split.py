@@ -22,7 +22,6 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from heapq import nsmallest
 from itertools import chain, pairwise
 from math import log
 
@@ -34,6 +33,9 @@ from proxy.model.wire import SplitTable
 MAX_VERSIONS = 64
 """As ``proxy.model.config.Service`` allows; a slot's version must fit a byte."""
 
+_SLOT_ROOM = 1 << 15
+"""Of a slot's number with its sign, from -9,999 to 9,999."""
+_PAIR_ROOM = MAX_VERSIONS * MAX_VERSIONS
 _SCALE = 1 << 24
 # Fixed point of the scores: the largest Gumbel value of a 32-bit hash is 22.9, which still fits a
 # 32-bit integer, and ties between slots are rare (they are broken by slot number all the same).
@@ -221,7 +223,9 @@ def _meet_quotas(
     excess = [owners.count(index) - target for index, target in enumerate(targets)]
     givers = [index for index, slots in enumerate(excess) if slots > 0]
     takers = [index for index, slots in enumerate(excess) if slots < 0]
-    candidates: list[tuple[int, int, int, int]] = []
+    # One number holds what a candidate is ordered by: margin, slot, giver, taker. Thousands of
+    # numbers are sorted in a fraction of the time of as many tuples.
+    candidates: list[int] = []
     for giver in givers:
         held = [slot for slot, owner in enumerate(owners) if owner == giver]
         for taker in takers:
@@ -229,11 +233,19 @@ def _meet_quotas(
             high, low = _column(names[giver]), _column(names[taker])
             # Ties break by slot, reversed with the direction: one order, whichever way slots go.
             sign = 1 if giver < taker else -1
-            pairs = ((high[slot] - low[slot] + lift, sign * slot, giver, taker) for slot in held)
+            pair = giver * MAX_VERSIONS + taker
+            numbers = [
+                ((high[slot] - low[slot] + lift) * _SLOT_ROOM + sign * slot) * _PAIR_ROOM + pair
+                for slot in held
+            ]
+            numbers.sort()
             # A giver never needs more than its excess: fewer of its slots can have gone before.
-            candidates += nsmallest(excess[giver], pairs)
-    for _, signed_slot, giver, taker in sorted(candidates):
-        slot = abs(signed_slot)
+            candidates += numbers[: excess[giver]]
+    candidates.sort()
+    for number in candidates:
+        of_margin, pair = divmod(number, _PAIR_ROOM)
+        giver, taker = divmod(pair, MAX_VERSIONS)
+        slot = abs((of_margin + SLOTS) % _SLOT_ROOM - SLOTS)
         if excess[giver] > 0 > excess[taker] and owners[slot] == giver:
             owners[slot] = taker
             excess[giver] -= 1

@@ -12,9 +12,9 @@ from heapq import heappop, heappush
 from typing import Final
 
 TICK_S: Final = 0.03125
-"""How late a deadline may be. The timeouts that count are seconds, and promised to 0.1 s: two thirds
-of that are left to a turn of the loop or a machine that stalls. A power of two, so that ticks and
-seconds convert without rounding."""
+"""How late a deadline may be. The timeouts that count are seconds, and promised to 0.1 s: two
+thirds of that are left to a turn of the loop or a machine that stalls. A power of two, so that
+ticks and seconds convert without rounding."""
 
 
 class Timers:

@@ -4,6 +4,15 @@ Written whole and atomically: a temporary file in the same directory, fsync, ren
 directory. A kill at any point leaves the old file or the new one. What is read back must match its
 checksum and its types; a damaged file is put aside and never stops the start. Neither does a
 directory that cannot be written: traffic matters more than its memory.
+
+In which order: a snapshot is in force first, then told to the control plane (``Ack``), and kept
+here beside that, by a thread that nobody waits for. That is safe, since an ack says "in force" and
+promises nothing of this disk: the control plane had the revision durably before it sent it, and
+sends it again to whoever says hello with less. Files replace each other in the order in which
+snapshots came into force, so what is read back is never older than what was read back before. What
+a kill in the milliseconds between costs: a proxy that starts anew *while no control plane answers*
+serves by the snapshot before, as it would had the newest one come a moment later. A proxy that ends
+in order writes first.
 """
 
 import asyncio
@@ -20,6 +29,8 @@ from proxy.model.wire import Snapshot
 LOG = logging.getLogger("splitway.sync.state")
 
 FORMAT = 1
+LEAVE_S = 2.0
+"""A proxy that ends waits so long for a disk that hangs."""
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -43,6 +54,8 @@ class StateFile:
         self._written_call = 0
         self._lock = threading.Lock()
         self._trouble = ""
+        self._waiting: Snapshot | None = None
+        self._keeping: asyncio.Task[None] | None = None
 
     def read(self) -> Snapshot | None:
         """The snapshot that was kept; None if there is none or it cannot be used. For the start,
@@ -60,6 +73,28 @@ class StateFile:
             self._put_aside(str(error))
             return None
 
+    def keep(self, snapshot: Snapshot) -> None:
+        """Begins to keep a snapshot. While one is being written only the newest waits."""
+        self._waiting = snapshot
+        if self._keeping is None:
+            self._keeping = asyncio.create_task(self._keep(), name="last good snapshot")
+
+    async def kept(self, within_s: float = LEAVE_S) -> bool:
+        """Waits for what ``keep`` began. Returns whether it is done, well or not."""
+        if self._keeping is None:
+            return True
+        _, waiting = await asyncio.wait([self._keeping], timeout=within_s)
+        return not waiting
+
+    async def _keep(self) -> None:
+        while (snapshot := self._waiting) is not None:
+            self._waiting = None
+            try:
+                await self.write(snapshot)
+            except Exception:
+                LOG.exception("revision %d is not kept for a restart", snapshot.revision)
+        self._keeping = None
+
     async def write(self, snapshot: Snapshot) -> bool:
         """Keeps a snapshot, off the event loop.
 
@@ -67,15 +102,15 @@ class StateFile:
             Whether it, or a newer one, is on disk now.
         """
         self._calls += 1
-        return await asyncio.to_thread(self._write, self._calls, encode(snapshot))
+        return await asyncio.to_thread(self._write, self._calls, snapshot)
 
-    def _write(self, call: int, raw: bytes) -> bool:
+    def _write(self, call: int, snapshot: Snapshot) -> bool:
         with self._lock:
             if call < self._written_call:
                 return True
             try:
                 self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-                self._replace(raw)
+                self._replace(encode(snapshot))
             except OSError as error:
                 self._report(error.strerror or str(error))
                 return False

@@ -83,6 +83,7 @@ class Road:
         self.port = free_port()
         self.admin_port = free_port()
         self.starts = 0
+        self.proxies: list[Child] = []
         (folder / "token").write_text(TOKEN)
 
     @property
@@ -123,6 +124,7 @@ class Road:
             "proxy", "proxy", f"--config={self.folder / 'proxy.yaml'}", f"--workers={workers}"
         )
         await said(child, "serving on")
+        self.proxies.append(child)
         return child
 
     def traffic(self, **weights: int) -> str:

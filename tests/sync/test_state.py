@@ -6,8 +6,10 @@ import json
 import logging
 import os
 import stat
+import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from proxy.model.config import Route, Service, Traffic, Version
@@ -71,9 +73,55 @@ def test_of_many_at_once_the_last_one_wins(path: Path) -> None:
 
 def test_a_write_that_comes_late_does_not_replace_a_newer_one(path: Path) -> None:
     state = StateFile(path)
-    assert state._write(2, encode(snapshot(2)))
-    assert state._write(1, encode(snapshot(1)))
+    assert state._write(2, snapshot(2))
+    assert state._write(1, snapshot(1))
     assert StateFile(path).read() == snapshot(2)
+
+
+def test_nobody_waits_for_the_disk_and_the_newest_is_kept(path: Path) -> None:
+    state = StateFile(path)
+    may_write, written = threading.Event(), list[int]()
+    write_now = state._write
+
+    def slowly(call: int, wanted: Snapshot) -> bool:
+        assert may_write.wait(20)
+        written.append(wanted.revision)
+        return write_now(call, wanted)
+
+    async def run() -> None:
+        state._write = slowly  # type: ignore[method-assign, assignment]
+        for revision in (1, 2, 3, 4):
+            state.keep(snapshot(revision))
+            await asyncio.sleep(0)
+        assert not await state.kept(within_s=0.0)
+        assert written == []
+        may_write.set()
+        assert await state.kept(20)
+        assert written == [1, 4]
+        state.keep(snapshot(5))
+        assert await state.kept(20)
+
+    asyncio.run(run())
+    assert StateFile(path).read() == snapshot(5)
+
+
+def test_one_that_cannot_be_written_keeps_no_later_one_away(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = StateFile(path)
+
+    async def run() -> None:
+        state.keep(msgspec.structs.replace(snapshot(1), store="\ud800"))  # no JSON can hold it
+        state.keep(snapshot(2))
+        await state.kept(20)
+        state.keep(msgspec.structs.replace(snapshot(3), store="\ud800"))
+        await state.kept(20)
+        state.keep(snapshot(4))
+        assert await state.kept(20)
+
+    asyncio.run(run())
+    assert StateFile(path).read() == snapshot(4)
+    assert "revision 3 is not kept for a restart" in caplog.text
 
 
 def test_only_the_owner_may_read_it(path: Path) -> None:

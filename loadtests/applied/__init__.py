@@ -1,0 +1,1 @@
+"""How soon new weights are in force: from the API's answer to the first requests by them."""
