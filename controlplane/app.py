@@ -35,11 +35,13 @@ from controlplane.api.rules import ADMITTED, FOLLOW
 from controlplane.api.services import ServicesApi
 from controlplane.api.tokens import TokensApi
 from controlplane.bookkeeping import Bookkeeper
+from controlplane.census import Census
 from controlplane.fleet import Fleet
 from controlplane.following import Follower
 from controlplane.issuing import HERE, IssuedToken, Issuing, TokenRequest
 from controlplane.model import Order
 from controlplane.operations import Operations
+from controlplane.store.board import SqlBoard
 from controlplane.store.database import Database
 from controlplane.store.opening import open_database
 from controlplane.store.sql import SqlStore
@@ -98,7 +100,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             await site.start()
             yield _url(runner)
         finally:
-            hub.close()
+            await hub.close()
             await runner.cleanup()
     finally:
         await database.close()
@@ -153,6 +155,8 @@ async def build(database: Database, settings: Settings) -> tuple[web.Application
     await bookkeeper.refresh()
     follower = Follower(database, store, lambda: hub.revision, hub.publish, told=bookkeeper.tell)
     fleet = Fleet(_utc_now, time.monotonic)
+    census = Census(fleet, SqlBoard(database) if database.is_shared else None)
+    await census.look()  # whoever asks first is told of all
     operations = Operations(store, hub.publish, _utc_now, require_reason=settings.require_reason)
     telemetry = Telemetry(lambda: _state(fleet, hub.revision))
     issuing = Issuing(store, operations, _utc_now, bookkeeper.changed)
@@ -160,13 +164,13 @@ async def build(database: Database, settings: Settings) -> tuple[web.Application
     nouns = (
         HealthApi(store),
         ConfigApi(store, operations),
-        ServicesApi(store, operations, fleet),
+        ServicesApi(store, operations, census),
         RevisionsApi(store, operations),
         FreezesApi(store, operations),
         AuditApi(store),
         TokensApi(store, issuing),
-        ProxiesApi(fleet, lambda: hub.revision),
-        ConvergenceApi(store, fleet, lambda: hub.revision),
+        ProxiesApi(census, lambda: hub.revision),
+        ConvergenceApi(store, census, lambda: hub.revision, follower.catch_up),
         MetricsApi(telemetry),
         contract,
     )
@@ -188,7 +192,7 @@ async def build(database: Database, settings: Settings) -> tuple[web.Application
         client_max_size=MAX_BODY_BYTES,
     )
     register(app, declared)
-    for part in (bookkeeper, standing, *((follower,) if database.is_shared else ())):
+    for part in (bookkeeper, standing, *((follower, census) if database.is_shared else ())):
         app.cleanup_ctx.append(_in_background(part))
     return app, hub
 

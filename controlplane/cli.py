@@ -8,6 +8,7 @@ import asyncio
 import ipaddress
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "tokens":
             return _create_token(options)
         settings = _settings(options, os.environ)
+        allow_open_files()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))
     except (ControlError, TokenError, ConfigError) as error:
@@ -67,6 +69,18 @@ def brief(record: logging.LogRecord) -> bool:
         record.levelno, record.levelname = logging.WARNING, "WARNING"
         record.msg, record.args = "what is no HTTP request was answered %d", (error.code,)
     return True
+
+
+def allow_open_files() -> int:
+    """Lets this process open as many files as it may: each stream of a proxy is one. Returns how
+    many that are."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed != most:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        except (OSError, ValueError):  # a limit that the system itself does not take
+            return allowed
+    return most
 
 
 async def _serve(settings: Settings) -> None:

@@ -7,12 +7,12 @@ not this module's to say.
 
 import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from controlplane.model import Convergence, OnRevision, ProxyInfo, Refusal
+from controlplane.model import Convergence, OnRevision, ProxyInfo, Refusal, Refusing, Summary
 from proxy.model.errors import Problem
 from proxy.model.wire import Hello
 
@@ -57,6 +57,8 @@ class Fleet:
         self._refusing: set[Member] = set()
         self._gone: dict[str, Member] = {}
         """By instance, the first to go first."""
+        self.changes = 0
+        """How often anything that ``proxies`` tells has changed."""
 
     def join(self, hello: Hello, address: str, revision: int) -> Member:
         """A proxy said hello; ``revision`` is what it runs on, of this store."""
@@ -65,10 +67,12 @@ class Fleet:
         self._here.add(member)
         self._named[hello.instance] += 1
         self._on[revision] += 1
+        self.changes += 1
         return member
 
     def ack(self, member: Member, revision: int) -> None:
         """The revision is in force there."""
+        self.changes += 1
         if member in self._here:
             _count_off(self._on, member.revision)
             self._on[revision] += 1
@@ -79,6 +83,7 @@ class Fleet:
 
     def nack(self, member: Member, revision: int, problems: tuple[Problem, ...]) -> None:
         """The revision was refused there."""
+        self.changes += 1
         member.refused = revision
         member.problems = tuple(map(_cut, problems[:_MAX_PROBLEMS]))
         if member in self._here:
@@ -86,6 +91,7 @@ class Fleet:
 
     def leave(self, member: Member) -> None:
         """Its connection is closed."""
+        self.changes += 1
         if member in self._here:
             self._here.remove(member)
             self._refusing.discard(member)
@@ -115,35 +121,30 @@ class Fleet:
         """How many connected proxies have the revision in force."""
         return self._on[revision]
 
-    def convergence(self, target: int) -> Convergence:
-        """How far a revision has come among those who are connected; a newer one counts as well.
+    def summary(self, target: int | None = None) -> Summary:
+        """How many are on which revision, and who refuses.
 
         Its cost grows with the revisions in force and with the refusals, not with the proxies.
+
+        Args:
+            target: of the refusals only those that concern this revision.
         """
-        connected = len(self._here)
-        confirmed = sum(count for revision, count in self._on.items() if revision >= target)
-        # Who refused a newer one while this one, or one after it, is in force has confirmed.
         refusing = [
-            member
-            for member in self._refusing
-            if member.refused is not None and member.revision < target <= member.refused
+            m
+            for m in self._refusing
+            if target is None or is_refusing(m.revision, m.refused or 0, target)
         ]
         shown = heapq.nsmallest(MAX_REFUSALS, refusing, key=lambda m: m.hello.instance)
-        return Convergence(
-            revision=target,
-            connected=connected,
-            confirmed=confirmed,
-            behind=connected - confirmed - len(refusing),
-            refused=len(refusing),
-            done=confirmed == connected,
-            revisions=tuple(
-                OnRevision(revision, self._on[revision])
-                for revision in sorted(self._on, reverse=True)
-            ),
-            refusals=tuple(
-                Refusal(m.hello.instance, m.address, m.refused or 0, m.problems) for m in shown
-            ),
+        pairs = Counter((m.revision, m.refused or 0) for m in refusing)
+        return Summary(
+            revisions=tuple(OnRevision(each, self._on[each]) for each in sorted(self._on)),
+            refusing=tuple(Refusing(*pair, pairs[pair]) for pair in sorted(pairs)),
+            refusals=tuple((m.revision, _refusal(m)) for m in shown),
         )
+
+    def convergence(self, target: int) -> Convergence:
+        """How far a revision has come among those who are connected; a newer one counts as well."""
+        return convergence_of([self.summary(target)], target)
 
     def refusing(self, revision: int) -> int:
         """How many connected proxies refused the revision."""
@@ -158,11 +159,53 @@ class Fleet:
             del self._gone[instance]
 
 
+def is_refusing(in_force: int, refused: int, target: int) -> bool:
+    """Whether a revision is refused. Who refused a newer one while this one, or one after it, is
+    in force has confirmed."""
+    return in_force < target <= refused
+
+
+def convergence_of(summaries: Sequence[Summary], target: int) -> Convergence:
+    """How far a revision has come among the proxies of several control planes."""
+    on = Counter[int]()
+    for summary in summaries:
+        on.update({each.revision: each.proxies for each in summary.revisions})
+    refused = sum(
+        each.proxies
+        for summary in summaries
+        for each in summary.refusing
+        if is_refusing(each.revision, each.refused, target)
+    )
+    confirmed = sum(count for revision, count in on.items() if revision >= target)
+    shown = [
+        refusal
+        for summary in summaries
+        for in_force, refusal in summary.refusals
+        if is_refusing(in_force, refusal.revision, target)
+    ]
+    shown.sort(key=lambda refusal: refusal.instance)
+    return Convergence(
+        revision=target,
+        connected=on.total(),
+        confirmed=confirmed,
+        behind=on.total() - confirmed - refused,
+        refused=refused,
+        done=confirmed == on.total(),
+        revisions=tuple(OnRevision(each, on[each]) for each in sorted(on, reverse=True)),
+        refusals=tuple(shown[:MAX_REFUSALS]),
+    )
+
+
 def _count_off(counter: Counter[_Key], key: _Key) -> None:
     """One less; what is at 0 takes no room."""
     counter[key] -= 1
     if not counter[key]:
         del counter[key]
+
+
+def _refusal(member: Member) -> Refusal:
+    instance, refused = member.hello.instance, member.refused or 0
+    return Refusal(instance, member.address, refused, member.problems)
 
 
 def _info(member: Member, target: int) -> ProxyInfo:

@@ -4,6 +4,7 @@ Never stores one. Time zones are the IANA database's, by ``zoneinfo``; a window 
 on the wall, so that it stays at nine o'clock when summer time begins.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
@@ -17,6 +18,7 @@ from proxy.model.config import Name, Route, Traffic
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Clock = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="HH:MM")]
+_TAG_CHARS = 16
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -80,6 +82,13 @@ class OutsideWindowError(ClosedError):
             f"changes are made within these windows only: {told}; "
             "an admin may use override=true with a reason"
         )
+
+
+def tag_of(held: object) -> str:
+    """The entity tag of what no revision numbers, such as freezes, change windows or a token: the
+    same for the same, wherever and whenever it is made. A freeze that is over belongs to none."""
+    text = msgspec.json.encode(held, order="sorted")
+    return hashlib.sha256(text).hexdigest()[:_TAG_CHARS]
 
 
 def check_open(

@@ -16,14 +16,15 @@ from msgspec import Meta
 from controlplane.access.bearer import keep, new_bearer
 from controlplane.access.caller import Role
 from controlplane.access.record import TokenRecord
+from controlplane.gate import tag_of
 from controlplane.model import ControlError, Order, Reply
-from controlplane.operations import Operations
+from controlplane.operations import Edited, Operations
 from controlplane.store.base import Store, Unit
 from controlplane.tokens import GIVEN
 from proxy.model.config import Name
 from proxy.model.errors import ConfigError, Problem
 
-_Write = Callable[[Unit], Awaitable[tuple[object, object, object]]]
+_Write = Callable[[Unit], Awaitable[Edited]]
 
 FIRST = "first"
 HERE = "splitway-control"
@@ -140,7 +141,7 @@ class Issuing:
         bearer = new_bearer()
         kept = await asyncio.to_thread(keep, bearer.secret)
 
-        async def write(unit: Unit) -> tuple[object, object, object]:
+        async def write(unit: Unit) -> Edited:
             changes = await unit.token_changes()
             if first and changes:
                 raise NotFirstError("there have been tokens")
@@ -159,7 +160,7 @@ class Issuing:
             if not order.dry_run:
                 await unit.put_token(record, now)
             view = view_of(record, now)
-            return {}, view, _issued(view, bearer.text)
+            return Edited({}, view, _issued(view, bearer.text), "", _tag(record))
 
         return await self._issue(write, order, ("token.create", f"tokens.{wanted.name}"))
 
@@ -175,7 +176,7 @@ class Issuing:
         bearer = new_bearer(ident)
         kept = await asyncio.to_thread(keep, bearer.secret)
 
-        async def write(unit: Unit) -> tuple[object, object, object]:
+        async def write(unit: Unit) -> Edited:
             record = await _found(unit, ident)
             if not record.is_living(now):
                 raise TokenOverError(record)
@@ -189,7 +190,8 @@ class Issuing:
             if not order.dry_run:
                 await unit.put_token(turned, now)
             view = view_of(turned, now)
-            return view_of(record, now), view, _issued(view, bearer.text)
+            issued = _issued(view, bearer.text)
+            return Edited(view_of(record, now), view, issued, _tag(record), _tag(turned))
 
         return await self._issue(write, order, ("token.rotate", f"tokens.{ident}"))
 
@@ -200,14 +202,16 @@ class Issuing:
         """
         now = self._wall()
 
-        async def write(unit: Unit) -> tuple[object, object, object]:
+        async def write(unit: Unit) -> Edited:
             record = await _found(unit, ident)
             if record.revoked_at is not None:
-                return view_of(record, now), view_of(record, now), view_of(record, now)
+                view, tag = view_of(record, now), _tag(record)
+                return Edited(view, view, view, tag, tag)
             over = msgspec.structs.replace(record, revoked_at=now, old_kept=None, old_until=None)
             if not order.dry_run:
                 await unit.put_token(over, now)
-            return view_of(record, now), view_of(over, now), view_of(over, now)
+            view = view_of(over, now)
+            return Edited(view_of(record, now), view, view, _tag(record), _tag(over))
 
         return await self._edit(write, order, ("token.revoke", f"tokens.{ident}"))
 
@@ -261,6 +265,11 @@ def view_of(record: TokenRecord, now: datetime) -> TokenView:
         old_until=record.old_until,
         used_at=record.used_at,
     )
+
+
+def _tag(record: TokenRecord) -> str:
+    """Of what an order changes: a token that was only used since is the same one."""
+    return tag_of((record.id, record.rotated_at, record.revoked_at))
 
 
 def _issued(view: TokenView, text: str) -> IssuedToken:

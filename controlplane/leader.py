@@ -5,6 +5,12 @@ keeps believing for a while after the lock has gone to another. So a leader lead
 after the last time the database confirmed its lock, and who gets the lock waits as long first. A
 lock that was given away at time t was last confirmed before t: its old leader ends before
 t + lease, and the new one begins after it.
+
+That is about beginning a step. One that is begun in time may end late: its process is stopped
+between the question and the commit, say. So each leader has a number above all before it, given
+with the lock, and a step that must not be done twice checks it in its own transaction
+(``Unit.check_leader``): what a former leader commits late is refused. A step without that check
+must do no harm when it is done twice.
 """
 
 import asyncio
@@ -32,11 +38,17 @@ class Leader:
         self._monotonic_s = monotonic_s
         self._lease_s = lease_s
         self._until_s: float | None = None
+        self._number = 0
 
     @property
     def leads(self) -> bool:
         """Whether this candidate leads now. Ask anew before every step that must be done once."""
         return self._until_s is not None and self._monotonic_s() < self._until_s
+
+    @property
+    def number(self) -> int:
+        """Above that of every leader before; what to check with each step."""
+        return self._number
 
     async def run(self) -> None:
         """Stands for election until it is cancelled; gives the lock back then."""
@@ -54,6 +66,7 @@ class Leader:
 
     async def _lead(self) -> None:
         await asyncio.sleep(self._lease_s)  # the one before may not know yet
+        self._number = await self._lock.number()
         while True:
             asked_s = self._monotonic_s()
             await self._confirm()

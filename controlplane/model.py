@@ -47,8 +47,8 @@ class Order(msgspec.Struct, frozen=True):
     """Where the call came from."""
     request: str = ""
     """The call's ``X-Request-Id``."""
-    expected: frozenset[int] | None = None
-    """The numbers that the newest revision may have; ``None`` means any."""
+    expected: frozenset[str] | None = None
+    """The entity tags, without quotes, that what is changed may have; ``None`` means any."""
     dry_run: bool = False
     """Only tell what would change."""
     override: bool = False
@@ -65,7 +65,8 @@ class Kept(msgspec.Struct, frozen=True):
     digest: str
     """Of the request that it answered."""
     body: bytes
-    revision: int | None
+    tag: str | None
+    """See ``Reply``."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -73,7 +74,8 @@ class Reply(msgspec.Struct, frozen=True):
 
     body: bytes
     """JSON."""
-    revision: int | None = None
+    tag: str | None = None
+    """Of what it tells, without quotes: a revision, or a digest of what has none."""
     replayed: bool = False
     """It is the answer to an earlier request with the same key."""
 
@@ -115,6 +117,23 @@ class Refusal(msgspec.Struct, frozen=True):
     revision: int
     """The one it refused."""
     problems: tuple[Problem, ...]
+
+
+class Refusing(msgspec.Struct, frozen=True):
+    """How many connected proxies are on one revision and refused another one last."""
+
+    revision: int
+    refused: int
+    proxies: int
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What one control plane tells the others of the proxies that are connected to it."""
+
+    revisions: tuple[OnRevision, ...]
+    refusing: tuple[Refusing, ...]
+    refusals: tuple[tuple[int, Refusal], ...]
+    """Each with the revision in force there; by instance, the first twenty."""
 
 
 class Convergence(msgspec.Struct, frozen=True):
@@ -162,9 +181,20 @@ class KeyReusedError(ControlError):
         super().__init__("this Idempotency-Key was used for another request; take a new one")
 
 
-class StaleRevisionError(ControlError):
+class StaleError(ControlError):
+    """The caller built its change on what is no longer so."""
+
+    def __init__(self, tag: str, message: str = "") -> None:
+        self.tag = tag
+        """Of what is there now."""
+        super().__init__(
+            message or "somebody else has changed this meanwhile; read it and decide anew"
+        )
+
+
+class StaleRevisionError(StaleError):
     """The caller built its change on a revision that is no longer the newest."""
 
     def __init__(self, newest: int) -> None:
-        self.newest = newest
-        super().__init__(f"the newest revision is {newest}; read it and apply your change to that")
+        told = f"the newest revision is {newest}; read it and apply your change to that"
+        super().__init__(str(newest), told)

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -18,7 +18,7 @@ import msgspec
 from controlplane.audit import Entry
 from controlplane.changes import checked, service_of, tables_after, with_weights
 from controlplane.difference import Difference, difference, field_changes
-from controlplane.gate import Freeze, Freezes, Window, check_open, touched
+from controlplane.gate import Freeze, Freezes, Window, check_open, tag_of, touched
 from controlplane.model import (
     Draft,
     Kept,
@@ -26,6 +26,7 @@ from controlplane.model import (
     Order,
     Reply,
     Revision,
+    StaleError,
     StaleRevisionError,
     UnknownRevisionError,
 )
@@ -35,6 +36,17 @@ from proxy.model.errors import ConfigError, Problem
 
 Show = Callable[[Revision], Any]
 """From the revision in force to the body of the answer."""
+
+
+class Edited(msgspec.Struct, frozen=True):
+    """What an edit of something beside the traffic has done."""
+
+    before: object
+    after: object
+    shown: object
+    """The answer's body."""
+    tag_before: str
+    tag: str
 
 
 class Operations:
@@ -90,17 +102,16 @@ class Operations:
     async def freeze(self, service: str | None, until: datetime | None, order: Order) -> Reply:
         """Allows no change of a service, or of anything, until the freeze is lifted or over.
 
-        Raises: UnknownServiceError, KeyReusedError.
+        Raises: UnknownServiceError, StaleError, KeyReusedError.
         """
         now = self._wall()
-        if until is not None and until <= now:
-            raise ConfigError([Problem("until", "is over already; give a time to come")])
+        until = _future(until, now)
         return await self._hold(service, Freeze(order.author, order.reason, now, until), order)
 
     async def unfreeze(self, service: str | None, order: Order) -> Reply:
         """Lifts a freeze; where there is none, nothing is changed.
 
-        Raises: UnknownServiceError, KeyReusedError.
+        Raises: UnknownServiceError, StaleError, KeyReusedError.
         """
         return await self._hold(service, None, order)
 
@@ -109,7 +120,7 @@ class Operations:
     ) -> Reply:
         """Replaces the change windows; none means that changes may always be made.
 
-        Raises: KeyReusedError.
+        Raises: StaleError, KeyReusedError.
         """
         zones = await asyncio.to_thread(available_timezones)
         if problems := [
@@ -119,11 +130,12 @@ class Operations:
         ]:
             raise ConfigError(problems)
 
-        async def write(unit: Unit) -> tuple[object, object, object]:
-            before = await unit.windows()
+        async def write(unit: Unit) -> Edited:
+            before, after = await unit.windows(), tuple(windows)
             if not order.dry_run:
                 await unit.put_windows(windows)
-            return {"windows": before}, {"windows": tuple(windows)}, show(windows)
+            told = {"windows": before}, {"windows": after}
+            return Edited(*told, show(windows), tag_of(before), tag_of(after))
 
         return await self.edit(write, order, ("windows.set", "change-windows"))
 
@@ -147,7 +159,7 @@ class Operations:
             if kept := await _kept(unit, order, now):
                 return kept
             newest = await unit.newest()
-            if order.expected is not None and newest.number not in order.expected:
+            if order.expected is not None and str(newest.number) not in order.expected:
                 raise StaleRevisionError(newest.number)
             # Tables of many services take long enough to be felt on open streams.
             draft = await asyncio.to_thread(decide, newest)
@@ -156,13 +168,13 @@ class Operations:
             if order.dry_run:
                 tried = Revision(0, draft.traffic, draft.tables) if draft else newest
                 found = await asyncio.to_thread(difference, newest, tried, None)
-                return Reply(msgspec.json.encode(found), newest.number)
+                return Reply(msgspec.json.encode(found), str(newest.number))
             revision = newest
             if draft is not None:
                 revision = await unit.append(newest, draft)
                 entry = _entry(order, what, now, _digest(newest), _digest(revision))
                 await unit.record(entry)
-            reply = Reply(msgspec.json.encode(show(revision)), revision.number)
+            reply = Reply(msgspec.json.encode(show(revision)), str(revision.number))
             await _keep(unit, order, reply, now)
         self._publish(revision)  # an unchanged revision is ignored there
         return reply
@@ -170,21 +182,21 @@ class Operations:
     async def _hold(self, service: str | None, freeze: Freeze | None, order: Order) -> Reply:
         now = self._wall()
 
-        async def write(unit: Unit) -> tuple[object, object, object]:
+        async def write(unit: Unit) -> Edited:
             if service is not None:  # one that is frozen cannot have been removed
                 service_of((await unit.newest()).traffic, service)
             before = await unit.freezes(now)
             after = _with_freeze(before, service, freeze)
             if not order.dry_run:
                 await unit.put_freeze(service, freeze)
-            return before, after, after
+            return Edited(before, after, after, tag_of(before), tag_of(after))
 
         action = "freeze.lift" if freeze is None else "freeze.set"
         return await self.edit(write, order, (action, f"services.{service}" if service else ""))
 
     async def edit(
         self,
-        write: Callable[[Unit], Awaitable[tuple[object, object, object]]],
+        write: Callable[[Unit], Awaitable[Edited]],
         order: Order,
         what: tuple[str, str],
     ) -> Reply:
@@ -202,14 +214,17 @@ class Operations:
         async with self._opened(order) as unit:
             if kept := await _kept(unit, order, now):
                 return kept
-            before, after, shown = await write(unit)
+            edited = await write(unit)
+            if order.expected is not None and edited.tag_before not in order.expected:
+                raise StaleError(edited.tag_before)  # which takes back what was written
+            before, after = _json(edited.before), _json(edited.after)
             if order.dry_run:
                 newest = (await unit.newest()).number
-                fields = list(field_changes(_json(before), _json(after)))
-                return Reply(msgspec.json.encode(Difference(newest, None, fields, [])))
+                told = Difference(newest, None, list(field_changes(before, after)), [])
+                return Reply(msgspec.json.encode(told), edited.tag_before)
             if before != after:
-                await unit.record(_entry(order, what, now, _json(before), _json(after)))
-            reply = Reply(msgspec.json.encode(shown))
+                await unit.record(_entry(order, what, now, before, after))
+            reply = Reply(msgspec.json.encode(edited.shown), edited.tag)
             await _keep(unit, order, reply, now)
         return reply
 
@@ -232,18 +247,34 @@ class Operations:
         check_open(freezes, windows, services, now, override=order.override)
 
 
+def _future(until: datetime | None, now: datetime) -> datetime | None:
+    """The end of a freeze in UTC, as it will be read again.
+
+    Raises: ConfigError: it is over, or beyond what a calendar holds.
+    """
+    if until is None:
+        return None
+    try:
+        until = until.astimezone(UTC)
+    except OverflowError:
+        raise ConfigError([Problem("until", "is beyond the year 9999")]) from None
+    if until <= now:
+        raise ConfigError([Problem("until", "is over already; give a time to come")])
+    return until
+
+
 async def _kept(unit: Unit, order: Order, now: datetime) -> Reply | None:
     kept = await unit.reply(order.author, order.key, now) if order.key else None
     if kept is None:
         return None
     if kept.digest != order.digest:
         raise KeyReusedError
-    return Reply(kept.body, kept.revision, replayed=True)
+    return Reply(kept.body, kept.tag, replayed=True)
 
 
 async def _keep(unit: Unit, order: Order, reply: Reply, now: datetime) -> None:
     if order.key:
-        kept = Kept(order.digest, reply.body, reply.revision)
+        kept = Kept(order.digest, reply.body, reply.tag)
         await unit.keep(order.author, order.key, kept, now)
 
 

@@ -4,7 +4,7 @@ Never lists proxies one by one (``/v1/proxies`` does): it is asked several times
 waits for a change, and costs the same for one proxy and for thousands.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated
 
@@ -17,8 +17,8 @@ from controlplane.api.answer import json_answer
 from controlplane.api.body import read_count
 from controlplane.api.operation import HIGHEST_NUMBER, NAME, Operation, Parameter
 from controlplane.api.rules import VIEW_ALL, VIEW_SERVICE, caller_of
+from controlplane.census import Census
 from controlplane.changes import service_of
-from controlplane.fleet import Fleet
 from controlplane.model import Convergence
 from controlplane.store.base import Store
 
@@ -35,12 +35,20 @@ class ConvergenceApi:
 
     Args:
         newest: the revision that every proxy should be on.
+        catch_up: learns of a revision that another control plane has made. Raises StoreError.
     """
 
-    def __init__(self, store: Store, fleet: Fleet, newest: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        census: Census,
+        newest: Callable[[], int],
+        catch_up: Callable[[int], Awaitable[None]],
+    ) -> None:
         self._store = store
-        self._fleet = fleet
+        self._census = census
         self._newest = newest
+        self._catch_up = catch_up
 
     def operations(self) -> list[Operation]:
         """What is served where."""
@@ -61,17 +69,20 @@ class ConvergenceApi:
 
     async def get(self, request: web.Request) -> web.Response:
         """How far the newest revision has come, or ``?revision=``."""
-        return json_answer(self._asked(request))
+        return json_answer(await self._asked(request))
 
     async def get_of_service(self, request: web.Request) -> web.Response:
         """The same, if there is such a service: proxies take revisions whole."""
         service_of((await self._store.newest()).traffic, request.match_info["name"])
-        return json_answer(_within(self._asked(request), caller_of(request)))
+        return json_answer(_within(await self._asked(request), caller_of(request)))
 
-    def _asked(self, request: web.Request) -> Convergence:
+    async def _asked(self, request: web.Request) -> Convergence:
+        asked = read_count(request, "revision", None, HIGHEST_NUMBER)
+        if asked is not None and asked > self._newest():
+            await self._catch_up(asked)
         newest = self._newest()
-        asked = read_count(request, "revision", newest, max(newest, 1))
-        return self._fleet.convergence(newest if asked is None else asked)
+        read_count(request, "revision", None, max(newest, 1))
+        return self._census.convergence(newest if asked is None else asked)
 
 
 def _within(found: Convergence, caller: Caller) -> Convergence:

@@ -16,7 +16,7 @@ from controlplane.api.body import MAX_REASON, read_json
 from controlplane.api.operation import NAME, Operation
 from controlplane.api.order import EDITING, REASON, read_order, reply_answer
 from controlplane.api.rules import ADMINISTER, OPERATE_SERVICE, VIEW, caller_of
-from controlplane.gate import Freezes, Window, is_open
+from controlplane.gate import Freezes, Window, is_open, tag_of
 from controlplane.model import Order, Reply
 from controlplane.operations import Operations
 from controlplane.store.base import Store
@@ -98,7 +98,7 @@ class FreezesApi:
         """Every freeze there is of services in the caller's scope, and that of everything."""
         async with self._store.reading() as unit:
             found = await unit.freezes(datetime.now(UTC))
-        return json_answer(_within(found, caller_of(request)))
+        return json_answer(_within(found, caller_of(request)), tag=tag_of(found))
 
     async def put(self, request: web.Request) -> web.Response:
         """Freezes the service, or everything: no changes until it is lifted."""
@@ -117,7 +117,8 @@ class FreezesApi:
     async def get_windows(self, _request: web.Request) -> web.Response:
         """When changes may be made."""
         async with self._store.reading() as unit:
-            return json_answer(_shown(await unit.windows()))
+            windows = await unit.windows()
+        return json_answer(_shown(windows), tag=tag_of(windows))
 
     async def put_windows(self, request: web.Request) -> web.Response:
         """Replaces the change windows."""

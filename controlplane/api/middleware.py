@@ -16,12 +16,14 @@ from controlplane.access.admission import Admission, NotAdmittedError
 from controlplane.access.book import Admitted
 from controlplane.access.throttle import Throttle
 from controlplane.api.problem import ApiError, bad_request, invalid, problem_response
+from controlplane.api.revision_tags import etag
 from controlplane.api.rules import ADMITTED, caller_of
 from controlplane.gate import FrozenError, OutsideWindowError
 from controlplane.issuing import NameTakenError, TokenOverError, UnknownTokenError
 from controlplane.model import (
     ControlError,
     KeyReusedError,
+    StaleError,
     StaleRevisionError,
     UnknownRevisionError,
     UnknownServiceError,
@@ -144,9 +146,10 @@ def _of(error: Exception, request: web.Request) -> ApiError:
     if isinstance(error, ControlError) and type(error) in _KINDS:
         status, kind = _KINDS[type(error)]
         return ApiError(status, kind, _detail(error, request))
-    if isinstance(error, StaleRevisionError):
-        etag = {"ETag": f'"{error.newest}"'}
-        return ApiError(HTTPStatus.PRECONDITION_FAILED, "stale-revision", str(error), headers=etag)
+    if isinstance(error, StaleError):
+        kind = "stale-revision" if isinstance(error, StaleRevisionError) else "stale"
+        headers = {"ETag": etag(error.tag)}
+        return ApiError(HTTPStatus.PRECONDITION_FAILED, kind, str(error), headers=headers)
     if isinstance(error, StoreError):
         return _of_store(error, request)
     _log.error("%s %r failed", request.method, request.path, exc_info=error)

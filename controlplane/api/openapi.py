@@ -28,8 +28,8 @@ _GUARDED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_R
 _WITH_BODY = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 _HEADERS = {
     "ETag": {
-        "description": "The revision, quoted.",
-        "schema": {"type": "string", "pattern": '^"[0-9]+"$'},
+        "description": "The revision, quoted; of what has none, a digest.",
+        "schema": {"type": "string", "pattern": '^"([0-9]+|[0-9a-f]{16})"$'},
     },
 }
 

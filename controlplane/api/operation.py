@@ -86,6 +86,12 @@ IF_MATCH = Parameter(
     Annotated[str, Meta(pattern=r'^(\*|"(0|[1-9][0-9]{0,8})")$')],
     "Make the change only if this quoted revision is the newest one.",
 )
+IF_MATCH_DIGEST = Parameter(
+    "If-Match",
+    "header",
+    Annotated[str, Meta(pattern=r'^(\*|"[0-9a-f]{16}")$')],
+    "Make the change only if this is still what GET answers: its ETag.",
+)
 IF_NONE_MATCH = Parameter(
     "If-None-Match",
     "header",

@@ -13,9 +13,9 @@ from msgspec import Meta
 from controlplane.access.caller import Role
 from controlplane.api.answer import json_text
 from controlplane.api.body import MAX_REASON, checked_reason
-from controlplane.api.operation import IF_MATCH, Parameter
+from controlplane.api.operation import IF_MATCH, IF_MATCH_DIGEST, Parameter
 from controlplane.api.problem import bad_request, invalid
-from controlplane.api.revision_tags import expected_revisions
+from controlplane.api.revision_tags import expected_tags
 from controlplane.api.rules import caller_of, check_role
 from controlplane.logs import REQUEST_ID
 from controlplane.model import Order, Reply
@@ -35,9 +35,9 @@ KEY = Parameter(
     "Sent again with the same request within 24 hours it gets the same answer.",
 )
 
-EDITING = (DRY_RUN, KEY)
-"""What everything that changes something takes."""
-CHANGING = (IF_MATCH, *EDITING, OVERRIDE)
+EDITING = (IF_MATCH_DIGEST, DRY_RUN, KEY)
+"""What a change of something beside the traffic takes."""
+CHANGING = (IF_MATCH, DRY_RUN, KEY, OVERRIDE)
 """What a change of the traffic takes."""
 
 
@@ -60,7 +60,7 @@ async def read_order(request: web.Request, reason: str | None = None) -> Order:
         reason=checked_reason(request.query.get("reason", "") if reason is None else reason),
         address=request.remote or "",
         request=REQUEST_ID.get(),
-        expected=expected_revisions(request),
+        expected=expected_tags(request),
         dry_run=_flag(request, DRY_RUN),
         override=override,
         key=key,
@@ -70,7 +70,7 @@ async def read_order(request: web.Request, reason: str | None = None) -> Order:
 
 def reply_answer(reply: Reply) -> web.Response:
     """The reply to a change."""
-    response = json_text(reply.body, revision=reply.revision)
+    response = json_text(reply.body, tag=reply.tag)
     if reply.replayed:
         response.headers["Idempotent-Replay"] = "true"
     return response

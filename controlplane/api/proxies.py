@@ -8,7 +8,7 @@ from aiohttp import web
 from controlplane.api.answer import json_answer
 from controlplane.api.operation import Operation
 from controlplane.api.rules import VIEW_ALL
-from controlplane.fleet import Fleet
+from controlplane.census import Census
 from controlplane.model import ProxyInfo
 
 
@@ -22,8 +22,8 @@ class ProxyList(msgspec.Struct, frozen=True):
 class ProxiesApi:
     """Handlers of ``/v1/proxies``."""
 
-    def __init__(self, fleet: Fleet, target: Callable[[], int]) -> None:
-        self._fleet = fleet
+    def __init__(self, census: Census, target: Callable[[], int]) -> None:
+        self._census = census
         self._target = target
 
     def operations(self) -> list[Operation]:
@@ -31,6 +31,6 @@ class ProxiesApi:
         return [Operation("GET", "/v1/proxies", self.list, ProxyList, rule=VIEW_ALL)]
 
     async def list(self, _request: web.Request) -> web.Response:
-        """Every proxy that is connected or was a short while ago."""
+        """Every proxy that is connected, to any control plane, or was a short while ago."""
         target = self._target()
-        return json_answer(ProxyList(target, self._fleet.proxies(target)))
+        return json_answer(ProxyList(target, await self._census.proxies(target)))

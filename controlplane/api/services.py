@@ -13,8 +13,8 @@ from controlplane.api.body import WeightsChange, read_json
 from controlplane.api.operation import NAME, READING, Operation
 from controlplane.api.order import CHANGING, read_order, reply_answer
 from controlplane.api.rules import OPERATE_SERVICE, VIEW, VIEW_SERVICE, caller_of
+from controlplane.census import Census
 from controlplane.changes import service_of, shares
-from controlplane.fleet import Fleet
 from controlplane.model import Revision
 from controlplane.operations import Operations
 from controlplane.store.base import Store
@@ -58,10 +58,10 @@ class WeightsView(msgspec.Struct, frozen=True):
 class ServicesApi:
     """Handlers of ``/v1/services``."""
 
-    def __init__(self, store: Store, operations: Operations, fleet: Fleet) -> None:
+    def __init__(self, store: Store, operations: Operations, census: Census) -> None:
         self._store = store
         self._operations = operations
-        self._fleet = fleet
+        self._census = census
 
     def operations(self) -> list[Operation]:
         """What is served where."""
@@ -97,13 +97,13 @@ class ServicesApi:
         newest = await self._store.newest()
         may_see = caller_of(request).may_touch
         views = [self._view(newest, name) for name in newest.traffic.services if may_see(name)]
-        return json_answer(ServiceList(newest.number, views), revision=newest.number)
+        return json_answer(ServiceList(newest.number, views), tag=newest.number)
 
     async def get(self, request: web.Request) -> web.Response:
         """One service."""
         newest = await self._store.newest()
         view = self._view(newest, request.match_info["name"])
-        return json_answer(view, revision=newest.number)
+        return json_answer(view, tag=newest.number)
 
     async def get_weights(self, request: web.Request) -> web.Response:
         """One service's weights."""
@@ -128,7 +128,7 @@ class ServicesApi:
             versions=service.versions,
             weights=weights_of(service),
             shares=shares(service),
-            proxies=ProxyCount(self._fleet.connected(), self._fleet.on(newest.number)),
+            proxies=ProxyCount(self._census.connected(), self._census.on(newest.number)),
         )
 
 

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from controlplane.api.answer import json_answer
 from controlplane.api.body import read_json
-from controlplane.api.operation import Operation, Parameter
+from controlplane.api.operation import IF_MATCH_DIGEST, Operation, Parameter
 from controlplane.api.order import DRY_RUN, EDITING, REASON, read_order, reply_answer
 from controlplane.api.pages import CURSOR, LIMIT, cursor_below, read_cursor, read_limit
 from controlplane.api.problem import bad_request, invalid
@@ -78,7 +78,7 @@ class TokensApi:
                 f"{_ONE}/rotate",
                 self.rotate,
                 IssuedToken,
-                (IDENT, GRACE, DRY_RUN, REASON),
+                (IDENT, GRACE, IF_MATCH_DIGEST, DRY_RUN, REASON),
                 problems=over,
                 rule=ADMINISTER,
             ),

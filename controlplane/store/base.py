@@ -1,11 +1,11 @@
 """Owns what a store promises and how it fails. Never names a database.
 
-Promises: revisions are numbered 1, 2, 3 … without gaps; ``append`` is one transaction, and when it
-returns the revision survives a crash of the process and of the machine; two appends never see the
-same newest revision.
+Promises: revisions are numbered 1, 2, 3 … without gaps; what was written in a ``Unit`` survives a
+crash of the process and of the machine once ``writing`` has ended; no two of them ever see the same
+newest revision.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -14,10 +14,6 @@ from controlplane.access.record import TokenRecord
 from controlplane.audit import Entry
 from controlplane.gate import Freeze, Freezes, Window
 from controlplane.model import ControlError, Draft, Kept, Revision, RevisionNote
-
-Decide = Callable[[Revision], Draft | None]
-"""From the newest revision to the change; ``None`` when nothing would change. Pure: it runs inside
-the transaction, in another thread. What it raises ends the transaction and reaches the caller."""
 
 
 class StoreError(ControlError):
@@ -30,6 +26,10 @@ class StoreFullError(StoreError):
 
 class StoreUnsureError(StoreError):
     """The connection was lost at the commit: the change is in force, or it is not."""
+
+
+class NotLeadingError(ControlError):
+    """Another control plane leads now; nothing was written."""
 
 
 class Unit(Protocol):
@@ -75,6 +75,14 @@ class Unit(Protocol):
 
     async def put_windows(self, windows: Sequence[Window]) -> None:
         """Replaces the change windows."""
+        ...
+
+    async def check_leader(self, name: str, number: int) -> None:
+        """Whether this number is still that of the last leader (``controlplane.leader``); nobody
+        can become leader before the transaction has ended.
+
+        Raises: NotLeadingError.
+        """
         ...
 
     async def reply(self, author: str, key: str, now: datetime) -> Kept | None:
@@ -146,18 +154,6 @@ class Store(Protocol):
         """
         ...
 
-    async def append(self, decide: Decide, expected: frozenset[int] | None) -> Revision:
-        """Adds the revision that ``decide`` makes of the newest one, and returns the newest.
-
-        Args:
-            decide: the change.
-            expected: the numbers that the newest revision may have; ``None`` means any.
-
-        Raises: StaleRevisionError, StoreFullError, StoreUnsureError, StoreError, and whatever
-            ``decide`` raises.
-        """
-        ...
-
     async def notes(self, limit: int, before: int | None) -> list[RevisionNote]:
         """The last ``limit`` revisions below ``before``, newest first.
 
@@ -170,4 +166,32 @@ class Store(Protocol):
 
         Raises: StoreError.
         """
+        ...
+
+
+class Board(Protocol):
+    """Where the control planes on one database write to each other. Each has a row under its name.
+
+    Each method raises StoreError.
+    """
+
+    async def put(self, name: str, beat: int, summary: str, proxies: str | None) -> bool:
+        """Replaces what a row says (the list of proxies only where it is given); false when there
+        is none of that name."""
+        ...
+
+    async def add(self, name: str, beat: int, summary: str, proxies: str) -> None:
+        """Makes a row."""
+        ...
+
+    async def summaries(self, but: str) -> dict[str, tuple[int, str]]:
+        """Beat and summary of every row but one, by name."""
+        ...
+
+    async def proxies(self, names: Sequence[str]) -> list[str]:
+        """The lists of proxies in the rows of these names, as far as they are there."""
+        ...
+
+    async def remove(self, name: str, beat: int) -> None:
+        """Removes a row, if its beat is still this one."""
         ...

@@ -35,6 +35,13 @@ class SessionLock(Protocol):
         """
         ...
 
+    async def number(self) -> int:
+        """A number above that of everybody who had the lock and asked before.
+
+        Raises: StoreError: the lock is not held, or it cannot be known.
+        """
+        ...
+
     async def release(self) -> None:
         """Gives it back, if it is held. Never fails."""
         ...
@@ -60,6 +67,14 @@ class Database(Protocol):
         stays true until its end. It is durable when the block has ended without an exception.
 
         Raises: StoreFullError, StoreUnsureError, StoreError.
+        """
+        ...
+
+    def aside(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction that changes what nobody decides by: it waits for no other one, is told to
+        nobody, and may be undone by a crash of the server.
+
+        Raises: StoreFullError, StoreError.
         """
         ...
 

@@ -82,7 +82,7 @@ def read_reply(connection: Connection, author: str, key: str, now: datetime) -> 
             (replies.c.author == author) & (replies.c.key == key) & (replies.c.at > now - KEPT)
         )
     ).one_or_none()
-    return Kept(row.digest, row.body.encode(), row.revision) if row else None
+    return Kept(row.digest, row.body.encode(), row.tag) if row else None
 
 
 def keep_reply(connection: Connection, author: str, key: str, reply: Kept, now: datetime) -> None:
@@ -94,7 +94,7 @@ def keep_reply(connection: Connection, author: str, key: str, reply: Kept, now: 
             key=key,
             digest=reply.digest,
             body=reply.body.decode(),
-            revision=reply.revision,
+            tag=reply.tag,
             at=now,
         )
     )

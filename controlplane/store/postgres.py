@@ -50,7 +50,16 @@ _TAKE_TURN = text(
     "CASE WHEN current_setting('synchronous_commit') = 'off' "
     "THEN set_config('synchronous_commit', 'on', true) END"
 )
+_NO_WAIT = text("SET LOCAL synchronous_commit = off")
 _TELL = text(f"SELECT pg_notify('{_CHANNEL}', '')")
+_DURABLE = (
+    "SELECT CASE WHEN current_setting('synchronous_commit') = 'off' "
+    "THEN set_config('synchronous_commit', 'on', false) END"
+)
+_NEXT_LEADER = (
+    "INSERT INTO leaders (name, number) VALUES ($1, 1) "
+    "ON CONFLICT (name) DO UPDATE SET number = leaders.number + 1 RETURNING number"
+)
 _REFUSED_AT_COMMIT = ("23", "40", "53")
 """Classes of errors that PostgreSQL answers a commit with when it has rolled back for sure."""
 
@@ -120,6 +129,14 @@ class PostgresDatabase:
                     await connection.execute(_TELL)
                     await _commit(connection)
 
+    @asynccontextmanager
+    async def aside(self) -> AsyncIterator[AsyncConnection]:
+        """See ``Database``."""
+        with _told():
+            async with self._engine.begin() as connection:
+                await connection.execute(_NO_WAIT)
+                yield connection
+
     async def listen(self, heard: Callable[[], None]) -> None:
         """See ``Database``."""
         lost = asyncio.Event()
@@ -153,6 +170,7 @@ class PostgresSessionLock:
     def __init__(self, connect: _Connect, name: str) -> None:
         self._connect = connect
         self._connection: Any = None
+        self._name = name
         self._key = zlib.crc32(name.encode()) - 2**31  # PostgreSQL's integers have a sign
         self._held = False
 
@@ -172,6 +190,14 @@ class PostgresSessionLock:
         with _told():
             # The lock lives as long as its session, so a session that answers has it.
             await self._connection.execute("SELECT 1")
+
+    async def number(self) -> int:
+        """See ``SessionLock``. On the lock's own session: whoever has lost it gets no number."""
+        if not self._held:
+            raise StoreError("the lock is not held")
+        with _told():
+            await self._connection.execute(_DURABLE)
+            return int(await self._connection.fetchval(_NEXT_LEADER, self._name))
 
     async def release(self) -> None:
         """See ``SessionLock``."""

@@ -1,14 +1,12 @@
 """Owns the revisions in a SQL database, through SQLAlchemy Core. Never decides what a change is."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
 
 from sqlalchemy import func, select
 
-from controlplane.model import Revision, RevisionNote, StaleRevisionError
-from controlplane.store.base import Decide
+from controlplane.model import Revision, RevisionNote
 from controlplane.store.database import Database
 from controlplane.store.tables import revisions, store
 from controlplane.store.unit import SqlUnit
@@ -55,18 +53,6 @@ class SqlStore:
         async with self._database.reading() as connection:
             found = await connection.execute(select(func.max(revisions.c.revision)))
             return found.scalar_one() or 0
-
-    async def append(self, decide: Decide, expected: frozenset[int] | None) -> Revision:
-        """See ``Store``."""
-        async with self.writing() as unit:
-            newest = await unit.newest()
-            if expected is not None and newest.number not in expected:
-                raise StaleRevisionError(newest.number)
-            # Tables of many services take long enough to be felt on open streams.
-            draft = await asyncio.to_thread(decide, newest)
-            if draft is None:
-                return newest
-            return await unit.append(newest, draft)
 
     async def notes(self, limit: int, before: int | None) -> list[RevisionNote]:
         """See ``Store``."""

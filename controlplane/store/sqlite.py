@@ -10,7 +10,7 @@ import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from controlplane.store.base import StoreError
 from controlplane.store.database import FORMS, translated
+from controlplane.store.leaders import next_leader
 from controlplane.store.migrate import migrate
 
 _LOCK_WAIT_S = 10.0
@@ -81,14 +82,18 @@ class SqliteDatabase:
                 async with self._writer.begin() as connection:
                     yield connection
 
+    def aside(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """See ``Database``. Here it waits: SQLite has one writer."""
+        return self.writing()
+
     async def listen(self, heard: Callable[[], None]) -> None:
         """See ``Database``. No other process writes: there is nothing to hear."""
         heard()
         await asyncio.Event().wait()
 
-    def session_lock(self, name: str) -> "SqliteSessionLock":  # noqa: ARG002 - the protocol's
+    def session_lock(self, name: str) -> "SqliteSessionLock":
         """See ``Database``."""
-        return SqliteSessionLock()
+        return SqliteSessionLock(self, name)
 
     def check(self) -> None:
         """See ``Database``."""
@@ -108,12 +113,21 @@ class SqliteDatabase:
 class SqliteSessionLock:
     """See ``SessionLock``: whoever has the file has every lock."""
 
+    def __init__(self, database: SqliteDatabase, name: str) -> None:
+        self._database = database
+        self._name = name
+
     async def take(self) -> bool:
         """See ``SessionLock``."""
         return True
 
     async def confirm(self) -> None:
         """See ``SessionLock``."""
+
+    async def number(self) -> int:
+        """See ``SessionLock``."""
+        async with self._database.writing() as connection:
+            return await connection.run_sync(next_leader, self._name)
 
     async def release(self) -> None:
         """See ``SessionLock``."""

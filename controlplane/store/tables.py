@@ -104,7 +104,7 @@ replies = Table(
     Column("key", String(255), primary_key=True),
     Column("digest", String(64), nullable=False),
     Column("body", Text, nullable=False),
-    Column("revision", Integer, nullable=True),
+    Column("tag", String(64), nullable=True),
     Column("at", UtcDateTime, nullable=False),
 )
 """What was answered to a request with an ``Idempotency-Key``, for 24 hours."""
@@ -136,3 +136,20 @@ token_changes = Table(
     Column("number", Integer, nullable=False),
 )
 """By its number every control plane sees whether it must read the tokens anew."""
+control_planes = Table(
+    "control_planes",
+    metadata,
+    Column("control_plane", String(36), primary_key=True),
+    Column("beat", Integer, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("proxies", Text, nullable=False),
+)
+"""Who serves on this database now, and the proxies that are connected there."""
+
+leaders = Table(
+    "leaders",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("number", Integer, nullable=False),
+)
+"""How many leaders there were for what must be done once."""

@@ -10,6 +10,7 @@ from controlplane.audit import Entry
 from controlplane.gate import Freeze, Freezes, Window
 from controlplane.model import Draft, Kept, Revision
 from controlplane.store import history, tokens
+from controlplane.store.leaders import check_leader
 from controlplane.store.rows import insert_revision, read_newest, read_revision
 
 
@@ -58,6 +59,10 @@ class SqlUnit:
     async def put_windows(self, windows: Sequence[Window]) -> None:
         """See ``Unit``."""
         await self._connection.run_sync(history.put_windows, windows)
+
+    async def check_leader(self, name: str, number: int) -> None:
+        """See ``Unit``."""
+        await self._connection.run_sync(check_leader, name, number)
 
     async def reply(self, author: str, key: str, now: datetime) -> Kept | None:
         """See ``Unit``."""

@@ -4,6 +4,8 @@ A snapshot is encoded once a revision, as the frame that goes to every proxy, an
 outbox at once; what a slow proxy skips is the outbox's to say.
 """
 
+import asyncio
+from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
@@ -12,6 +14,9 @@ from aiohttp import WSCloseCode
 from controlplane.model import Revision
 from controlplane.stream.frames import text_frame
 from proxy.model.wire import Snapshot
+
+GOODBYES = 250
+"""Said in one turn of the event loop."""
 
 
 class Receiver(Protocol):
@@ -61,11 +66,17 @@ class Hub:
         """The proxy is gone."""
         self._receivers.discard(receiver)
 
-    def close(self) -> None:
-        """Says goodbye to every proxy, and to each that comes after."""
+    async def close(self) -> None:
+        """Says goodbye to every proxy, and to each that comes after.
+
+        To some at a time: those who have heard it answer and go meanwhile, and need not be waited
+        for after thousands of others.
+        """
         self._closed = True
-        for receiver in self._receivers:
-            _say_goodbye(receiver)
+        for batch in _batches(list(self._receivers)):
+            for receiver in batch:
+                _say_goodbye(receiver)
+            await asyncio.sleep(0)
 
     def _encoded(self) -> bytes:
         """Encoded once a revision, whatever the number of proxies."""
@@ -74,6 +85,11 @@ class Hub:
             snapshot = Snapshot(newest.number, newest.traffic, newest.tables, self.store_id)
             self._frame = text_frame(msgspec.json.encode(snapshot))
         return self._frame
+
+
+def _batches(receivers: list[Receiver]) -> Iterator[list[Receiver]]:
+    for start in range(0, len(receivers), GOODBYES):
+        yield receivers[start : start + GOODBYES]
 
 
 def _say_goodbye(receiver: Receiver) -> None:

@@ -11,7 +11,7 @@ from controlplane.model import Revision
 from controlplane.store import postgres as module
 from loadtests.postgres import PostgresServer
 from proxy.model.wire import Ack
-from tests.controlplane.store.test_sql import opened, shop, to
+from tests.controlplane.store.test_sql import append, opened, shop
 from tests.controlplane.support import TOKEN, Api
 
 PATIENCE_S = 20
@@ -139,7 +139,7 @@ def test_an_ack_while_the_database_is_away_ends_no_stream(
 def test_many_that_ask_for_the_same_cost_one_look(postgres_url: str) -> None:
     async def scenario() -> None:
         async with opened(postgres_url) as store:
-            await store.append(to(shop(a=1)), None)
+            await append(store, shop(a=1))
             seen: list[Revision] = []
             follower = Follower(
                 store._database, store, lambda: seen[-1].number if seen else 0, seen.append

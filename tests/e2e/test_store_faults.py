@@ -4,13 +4,11 @@ import asyncio
 import itertools
 import os
 import random
-import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -27,7 +25,6 @@ pytestmark = pytest.mark.e2e
 
 KILLS = int(os.environ.get("SPLITWAY_KILLS", "5"))
 """How often the control plane is killed in the middle of writes; 200 by hand."""
-REPLICA_KILLS = int(os.environ.get("SPLITWAY_REPLICA_KILLS", "3"))
 RESTARTS = int(os.environ.get("SPLITWAY_DATABASE_RESTARTS", "3"))
 WRITERS = 3
 PATIENCE_S = 60
@@ -219,107 +216,3 @@ def test_a_database_that_restarts_in_mid_writes_loses_nothing(
 
 async def newest_of(api: Api) -> int:
     return int((await api.get("/v1/config")).body["revision"])
-
-
-class Replicas:
-    """Control planes on one database, seen as a load balancer sees them."""
-
-    def __init__(self, folder: Path, store: str) -> None:
-        self._folder = folder
-        self._store = store
-        self._lives: list[tuple[ExitStack, subprocess.Popen[str]]] = []
-        self.urls: list[str] = []
-
-    def start(self) -> None:
-        stack = ExitStack()
-        process, url = stack.enter_context(control_process(self._folder, "--store", self._store))
-        self._lives.append((stack, process))
-        self.urls.append(url)
-
-    def kill_the_oldest(self) -> None:
-        stack, process = self._lives.pop(0)
-        process.send_signal(signal.SIGKILL)
-        self.urls.pop(0)
-        stack.close()
-
-    def end(self) -> None:
-        while self._lives:
-            self.kill_the_oldest()
-
-
-class Follower:
-    """A proxy that connects to any replica, and to another when that one dies."""
-
-    def __init__(self, name: str, replicas: Replicas) -> None:
-        self.name = name
-        self._replicas = replicas
-        self.revision = 0
-        self._store = ""
-        self.lives = 0
-
-    async def run(self) -> None:
-        while True:
-            with suppress(*PASSING, TypeError):  # TypeError: a close where a text was awaited
-                async with (
-                    Api.at(random.choice(self._replicas.urls)) as api,
-                    api.proxy(self.name, self._store, self.revision) as proxy,
-                ):
-                    self.lives += 1
-                    while True:
-                        snapshot = await proxy.snapshot()
-                        assert snapshot.revision > self.revision
-                        assert self._store in ("", snapshot.store)
-                        self.revision, self._store = snapshot.revision, snapshot.store
-                        await proxy.socket.send_str(
-                            f'{{"type":"ack","revision":{snapshot.revision}}}'
-                        )
-            await asyncio.sleep(random.uniform(0.01, 0.1))  # as proxies do
-
-
-@pytest.mark.timeout(120 + 10 * REPLICA_KILLS)
-def test_replicas_that_are_killed_are_felt_by_nobody(tmp_path: Path, postgres_url: str) -> None:
-    journal = Journal()
-    replicas = Replicas(tmp_path, postgres_url)
-
-    async def write() -> None:
-        while True:
-            with suppress(*PASSING):
-                async with Api.at(random.choice(replicas.urls)) as api:
-                    while True:
-                        await journal.change(api)
-                        await asyncio.sleep(0)
-            await asyncio.sleep(0.05)
-
-    async def scenario() -> None:
-        async with Api.at(replicas.urls[0]) as api:
-            await api.push()
-        followers = [Follower(f"p{number}", replicas) for number in range(6)]
-        following = [asyncio.create_task(follower.run()) for follower in followers]
-        writing = [asyncio.create_task(write()) for _ in range(2)]
-        for _ in range(REPLICA_KILLS):
-            await journal.until_grown(20)
-            await asyncio.to_thread(replicas.kill_the_oldest)
-            await asyncio.to_thread(replicas.start)
-        await end(writing)
-        async with Api.at(replicas.urls[0]) as api, asyncio.timeout(PATIENCE_S):
-            await journal.check(api)
-            # What was asked for by those who went may come into force still: newest is what it is.
-            while {follower.revision for follower in followers} != {await newest_of(api)}:
-                failed = [task for task in following if task.done()]
-                assert not failed, failed
-                await asyncio.sleep(0.05)
-        assert sum(follower.lives for follower in followers) > len(followers)
-        await end(following)
-
-    async def end(tasks: list[asyncio.Task[Any]]) -> None:
-        for task in tasks:
-            task.cancel()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            assert isinstance(result, asyncio.CancelledError), result
-
-    try:
-        for _ in range(3):
-            replicas.start()
-        asyncio.run(scenario())
-    finally:
-        replicas.end()

@@ -1,11 +1,14 @@
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from controlplane.gate import DAYS
-from tests.controlplane.support import DOCUMENT, SHOP_WEIGHTS, control
+from tests.controlplane.support import DOCUMENT, SHOP_WEIGHTS, Answer, Api, control
+from tests.controlplane.test_following import replica
 
 HALVES = {"weights": {"stable": 50, "canary": 50}, "reason": "try"}
 CLOSED = "/v1/change-windows"
@@ -130,5 +133,107 @@ def test_a_window_that_is_wrong(tmp_path: Path, change: dict[str, object], field
         async with control(tmp_path) as api:
             answer = await api.put(CLOSED, {"windows": [{**not_today(), **change}]})
             assert (answer.status, answer.fields) == (422, [field])
+
+    asyncio.run(scenario())
+
+
+RELEASE = {"reason": "release day"}
+MONDAYS = {"windows": [{"days": ["mon"], "opens": "09:00", "closes": "17:00", "zone": "UTC"}]}
+NO_BODY: Any = None
+EDITS: list[tuple[str, str, str, Any]] = [
+    ("/v1/freeze", "PUT", "/v1/freeze", RELEASE),
+    ("/v1/freeze", "PUT", "/v1/services/shop/freeze", RELEASE),
+    ("/v1/freeze", "DELETE", "/v1/freeze", NO_BODY),
+    ("/v1/freeze", "DELETE", "/v1/services/shop/freeze", NO_BODY),
+    ("/v1/change-windows", "PUT", "/v1/change-windows", MONDAYS),
+]
+"""Where the ETag is, and what may be changed by it."""
+
+
+async def edit(api: Api, method: str, path: str, body: Any, **headers: str) -> Answer:
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await api.call(method, path, json=body, headers=fields)
+
+
+@pytest.mark.parametrize(("shown_at", "method", "path", "body"), EDITS)
+def test_an_edit_is_made_only_to_what_the_caller_has_seen(
+    url: str, shown_at: str, method: str, path: str, body: Any
+) -> None:
+    async def scenario() -> None:
+        async with replica(url) as api:
+            await api.push()
+            await api.put("/v1/services/shop/freeze", {"reason": "before"})
+            before = await api.get(shown_at)
+            tag = before.headers["ETag"]
+            stale = await edit(api, method, path, body, If_Match='"0123456789abcdef"')
+            assert (stale.status, stale.body["type"]) == (412, "urn:splitway:problem:stale")
+            assert stale.headers["ETag"] == tag
+            weak = await edit(api, method, path, body, If_Match=f"W/{tag}")
+            assert weak.status == 412
+            wrong = await edit(api, method, path, body, If_Match="mine")
+            assert wrong.status == 400
+            assert (await api.get(shown_at)).body == before.body
+            query = f"{path}?dry_run=true"
+            tried = await edit(api, method, query, body, If_Match=tag)
+            assert (tried.status, tried.headers["ETag"]) == (200, tag)
+            assert (await edit(api, method, query, body, If_Match='"0"')).status == 412
+            made = await edit(api, method, path, body, If_Match=f'"0", {tag}')
+            assert made.status == 200
+            after = await api.get(shown_at)
+            assert (after.body, after.headers["ETag"]) == (made.body, made.headers["ETag"])
+            assert (after.headers["ETag"] == tag) is (after.body == before.body)
+            assert (await edit(api, method, path, body, If_Match="*")).status == 200
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("shown_at", "method", "path", "body"), [EDITS[0], EDITS[1], EDITS[4]])
+def test_of_many_who_have_seen_the_same_one_edits(
+    url: str, shown_at: str, method: str, path: str, body: Any
+) -> None:
+    async def scenario() -> None:
+        async with AsyncExitStack() as stack:
+            replicas = 1 if url.startswith("sqlite") else 2
+            apis = [await stack.enter_async_context(replica(url)) for _ in range(replicas)]
+            await apis[0].push()
+            tag = (await apis[0].get(shown_at)).headers["ETag"]
+            answers = await asyncio.gather(
+                *(edit(api, method, path, body, If_Match=tag) for api in apis for _ in range(6))
+            )
+            assert sorted(answer.status for answer in answers) == [200] + [412] * (len(answers) - 1)
+            (made,) = (answer for answer in answers if answer.status == 200)
+            for api in apis:
+                found = await api.get(shown_at)
+                assert (found.body, found.headers["ETag"]) == (made.body, made.headers["ETag"])
+
+    asyncio.run(scenario())
+
+
+def test_an_edit_that_is_sent_again_gets_its_tag_again(url: str) -> None:
+    async def scenario() -> None:
+        async with replica(url) as api:
+            tag = (await api.get("/v1/freeze")).headers["ETag"]
+            sent = {"If_Match": tag, "Idempotency_Key": "k"}
+            first = await edit(api, "PUT", "/v1/freeze", RELEASE, **sent)
+            again = await edit(api, "PUT", "/v1/freeze", RELEASE, **sent)
+            assert again.headers["Idempotent-Replay"] == "true"
+            assert (again.status, again.body) == (200, first.body)
+            assert again.headers["ETag"] == first.headers["ETag"] != tag
+
+    asyncio.run(scenario())
+
+
+def test_the_end_of_a_freeze_is_told_in_utc_and_within_the_calendar(url: str) -> None:
+    async def scenario() -> None:
+        async with replica(url) as api:
+            far = {"reason": "x", "until": "9999-12-31T23:59:59-12:00"}
+            answer = await api.put("/v1/freeze", far)
+            assert (answer.status, answer.fields) == (422, ["until"])
+            made = await api.put(
+                "/v1/freeze", {"reason": "x", "until": "2999-01-01T01:00:00+01:00"}
+            )
+            assert made.body["all"]["until"] == "2999-01-01T00:00:00Z"
+            found = await api.get("/v1/freeze")
+            assert (found.body, found.headers["ETag"]) == (made.body, made.headers["ETag"])
 
     asyncio.run(scenario())

@@ -8,11 +8,11 @@ from controlplane.gate import Freeze, Freezes, Window
 from controlplane.model import Kept, Revision
 from controlplane.store.base import StoreError
 from controlplane.store.sql import SqlStore
-from tests.controlplane.store.test_sql import opened, shop, to
+from tests.controlplane.store.test_sql import append, opened, shop
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 DAY = timedelta(hours=24)
-KEPT = Kept("digest", b'{"revision":1}', 1)
+KEPT = Kept("digest", b'{"revision":1}', "1")
 
 
 def entry(reason: str) -> Entry:
@@ -109,7 +109,7 @@ def test_an_old_revision_has_the_tables_it_had(url: str) -> None:
             made = [Revision(0)]
             for weights in ((1, 9), (5, 5), (5, 5), (2, 8)):
                 traffic = shop(a=weights[0], b=weights[1])
-                made.append(await store.append(to(traffic), None))
+                made.append(await append(store, traffic))
             async with store.reading() as unit:
                 assert [await unit.revision(number) for number in range(5)] == made
                 assert await unit.revision(5) is None

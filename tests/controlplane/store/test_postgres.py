@@ -13,7 +13,7 @@ from controlplane.store.opening import open_database
 from controlplane.store.postgres import PostgresDatabase, shown
 from controlplane.store.sql import SqlStore
 from loadtests.postgres import PostgresServer
-from tests.controlplane.store.test_sql import opened, shop, to
+from tests.controlplane.store.test_sql import added, append, opened, shop
 from tests.controlplane.support import ROOT
 
 PATIENCE_S = 20
@@ -91,9 +91,9 @@ def test_a_server_that_restarted_is_found_again(
     async def scenario() -> None:
         async with opened(postgres_url) as store:
             await asyncio.gather(*(store.newest() for _ in range(4)))  # several in the pool
-            await store.append(to(shop(a=1)), None)
+            await append(store, shop(a=1))
             await asyncio.to_thread(postgres.restart)
-            assert (await store.append(to(shop(a=2)), None)).number == 2
+            assert (await append(store, shop(a=2))).number == 2
             found = await asyncio.gather(*(store.newest_number() for _ in range(4)))
             assert found == [2] * 4
             await asyncio.to_thread(postgres.stop)
@@ -122,7 +122,7 @@ def test_a_connection_that_is_lost_in_a_write_leaves_nothing(
         async with opened(postgres_url) as store:
             with pytest.raises(StoreError):
                 await cut_off(store)
-            await store.append(to(shop(a=1)), None)
+            await append(store, shop(a=1))
             async with store._database.reading() as connection:
                 rows = (await connection.execute(text("SELECT id FROM store"))).all()
             assert rows == [(store.id,)]
@@ -145,7 +145,7 @@ def test_a_connection_that_is_lost_at_the_commit_is_told_apart(postgres_url: str
                 for statement in statements:
                     await connection.execute(text(statement))
             with pytest.raises(StoreUnsureError):
-                await store.append(to(shop(a=1)), None)
+                await append(store, shop(a=1))
             assert await store.newest_number() == 0
 
     asyncio.run(scenario())
@@ -210,8 +210,8 @@ def test_whoever_listens_hears_of_every_commit_and_of_no_failure(
             listening = asyncio.create_task(other._database.listen(hear))
             await until(heard)
             with pytest.raises(LookupError):
-                await store.append(fails, None)
-            await store.append(to(shop(a=1)), None)
+                await fail(store)
+            await append(store, shop(a=1))
             await until(heard)
             assert len(times) == 2
             await asyncio.to_thread(postgres.restart)
@@ -221,8 +221,10 @@ def test_whoever_listens_hears_of_every_commit_and_of_no_failure(
     asyncio.run(scenario())
 
 
-def fails(_: object) -> None:
-    raise LookupError
+async def fail(store: SqlStore) -> None:
+    async with store.writing() as unit:
+        await added(unit, shop(a=1))
+        raise LookupError
 
 
 def test_a_session_lock_has_one_holder(postgres: PostgresServer, postgres_url: str) -> None:

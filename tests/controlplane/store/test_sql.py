@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from controlplane.changes import tables_after
-from controlplane.model import Draft, Revision, StaleRevisionError
-from controlplane.store.base import Decide, StoreError
+from controlplane.model import Draft, Revision
+from controlplane.store.base import StoreError, Unit
 from controlplane.store.opening import open_database
 from controlplane.store.sql import SqlStore
 from proxy.model.config import Service, Traffic, Version
@@ -20,8 +20,15 @@ def shop(**weights: int) -> Traffic:
     return Traffic(services={"shop": Service(versions=versions, weights=weights)})
 
 
-def to(traffic: Traffic, reason: str = "") -> Decide:
-    return lambda newest: Draft(traffic, tables_after(newest, traffic), "admin", reason, NOW)
+async def added(unit: Unit, traffic: Traffic, reason: str = "") -> Revision:
+    newest = await unit.newest()
+    draft = Draft(traffic, tables_after(newest, traffic), "admin", reason, NOW)
+    return await unit.append(newest, draft)
+
+
+async def append(store: SqlStore, traffic: Traffic, reason: str = "") -> Revision:
+    async with store.writing() as unit:
+        return await added(unit, traffic, reason)
 
 
 @asynccontextmanager
@@ -66,8 +73,8 @@ def test_a_new_store_is_empty(url: str) -> None:
 def test_what_was_appended_is_there_after_a_restart(url: str) -> None:
     async def scenario() -> None:
         async with opened(url) as store:
-            first = await store.append(to(shop(a=1, b=1, c=2), "one"), None)
-            second = await store.append(to(shop(a=1, b=2, c=1), "two"), None)
+            first = await append(store, shop(a=1, b=1, c=2), "one")
+            second = await append(store, shop(a=1, b=2, c=1), "two")
             store_id = store.id
         async with opened(url) as store:
             assert await store.newest() == second
@@ -83,39 +90,17 @@ def test_what_was_appended_is_there_after_a_restart(url: str) -> None:
     asyncio.run(scenario())
 
 
-def test_a_change_that_changes_nothing_makes_no_revision(url: str) -> None:
-    async def scenario() -> None:
-        async with opened(url) as store:
-            first = await store.append(to(shop(a=1)), None)
-            assert await store.append(lambda _: None, None) == first
-            assert len(await store.notes(10, None)) == 1
-
-    asyncio.run(scenario())
-
-
-def test_the_expected_revision_is_checked_before_anything_is_decided(url: str) -> None:
-    def never(_: Revision) -> Draft:
-        raise AssertionError("decided on a stale revision")
-
-    async def scenario() -> None:
-        async with opened(url) as store:
-            await store.append(to(shop(a=1)), frozenset({0}))
-            with pytest.raises(StaleRevisionError, match="newest revision is 1"):
-                await store.append(never, frozenset({0, 2}))
-            assert (await store.append(to(shop(a=2)), frozenset({0, 1}))).number == 2
-
-    asyncio.run(scenario())
-
-
-def test_a_decision_that_fails_leaves_nothing_behind(url: str) -> None:
-    def fails(_: Revision) -> Draft:
-        raise LookupError("no")
+def test_a_unit_that_fails_leaves_nothing_behind(url: str) -> None:
+    async def fail(store: SqlStore) -> None:
+        async with store.writing() as unit:
+            await added(unit, shop(a=2))
+            raise LookupError("no")
 
     async def scenario() -> None:
         async with opened(url) as store:
             with pytest.raises(LookupError):
-                await store.append(fails, None)
-            assert (await store.append(to(shop(a=1)), None)).number == 1
+                await fail(store)
+            assert (await append(store, shop(a=1))).number == 1
 
     asyncio.run(scenario())
 
@@ -123,10 +108,10 @@ def test_a_decision_that_fails_leaves_nothing_behind(url: str) -> None:
 def test_a_failure_between_two_writes_leaves_nothing_behind(url: str) -> None:
     async def scenario() -> None:
         async with opened(url) as store:
-            await store.append(to(shop(a=1, b=1)), None)
+            await append(store, shop(a=1, b=1))
             await executed(store, *broken(url))
             with pytest.raises(StoreError, match="broken here"):
-                await store.append(to(shop(a=1, b=2)), None)
+                await append(store, shop(a=1, b=2))
             assert (await store.newest()).number == 1
             assert len(await store.notes(10, None)) == 1
 
@@ -136,7 +121,7 @@ def test_a_failure_between_two_writes_leaves_nothing_behind(url: str) -> None:
 def test_writers_wait_for_each_other(url: str) -> None:
     async def scenario() -> None:
         async with opened(url) as store:
-            changes = [store.append(to(shop(a=1, b=n)), None) for n in range(1, 11)]
+            changes = [append(store, shop(a=1, b=n)) for n in range(1, 11)]
             numbers = [revision.number for revision in await asyncio.gather(*changes)]
             assert sorted(numbers) == list(range(1, 11))
 
@@ -147,9 +132,9 @@ def test_a_table_is_written_only_when_it_moved(url: str) -> None:
     async def scenario() -> None:
         async with opened(url) as store:
             both = Traffic(services=shop(a=1, b=1).services | {"other": shop(c=1).services["shop"]})
-            await store.append(to(both), None)
+            await append(store, both)
             moved = Traffic(services=both.services | shop(a=1, b=2).services)
-            newest = await store.append(to(moved), None)
+            newest = await append(store, moved)
             assert await store.newest() == newest
             async with store._database.reading() as connection:
                 query = "SELECT service, revision FROM split_tables ORDER BY 1, 2"
@@ -162,11 +147,11 @@ def test_a_table_is_written_only_when_it_moved(url: str) -> None:
 def test_a_service_that_was_away_does_not_get_its_old_table_back(url: str) -> None:
     async def scenario() -> None:
         async with opened(url) as store:
-            await store.append(to(shop(a=10, b=45, c=45)), None)
-            await store.append(to(shop(a=45, b=10, c=45)), None)
-            assert (await store.append(to(Traffic()), None)).tables == {}
+            await append(store, shop(a=10, b=45, c=45))
+            await append(store, shop(a=45, b=10, c=45))
+            assert (await append(store, Traffic())).tables == {}
             assert (await store.newest()).tables == {}
-            back = await store.append(to(shop(a=45, b=10, c=45)), None)
+            back = await append(store, shop(a=45, b=10, c=45))
             assert await store.newest() == back
 
     asyncio.run(scenario())
@@ -176,7 +161,7 @@ def test_pages_of_notes(url: str) -> None:
     async def scenario() -> None:
         async with opened(url) as store:
             for number in range(1, 6):
-                await store.append(to(shop(a=number)), None)
+                await append(store, shop(a=number))
             assert [n.revision for n in await store.notes(2, None)] == [5, 4]
             assert [n.revision for n in await store.notes(2, 4)] == [3, 2]
             assert [n.revision for n in await store.notes(9, 2)] == [1]
@@ -188,7 +173,7 @@ def test_pages_of_notes(url: str) -> None:
 def test_content_of_another_release_is_a_clear_error(url: str) -> None:
     async def scenario() -> None:
         async with opened(url) as store:
-            await store.append(to(shop(a=1)), None)
+            await append(store, shop(a=1))
             await executed(store, "UPDATE revisions SET traffic = '{\"future\": 1}'")
             with pytest.raises(StoreError, match="cannot read"):
                 await store.newest()
@@ -200,9 +185,7 @@ def test_writers_of_several_stores_wait_for_each_other(postgres_url: str) -> Non
     async def scenario() -> None:
         async with opened(postgres_url) as one, opened(postgres_url) as other:
             changes = [
-                store.append(to(shop(a=1, b=n)), None)
-                for n in range(1, 11)
-                for store in (one, other)
+                append(store, shop(a=1, b=n)) for n in range(1, 11) for store in (one, other)
             ]
             numbers = [revision.number for revision in await asyncio.gather(*changes)]
             assert sorted(numbers) == list(range(1, 21))
@@ -214,11 +197,11 @@ def test_writers_of_several_stores_wait_for_each_other(postgres_url: str) -> Non
 def test_a_reader_sees_one_moment(url: str) -> None:
     async def scenario() -> None:
         async with opened(url) as store:
-            await store.append(to(shop(a=1)), None)
+            await append(store, shop(a=1))
             async with store._database.reading() as connection:
                 query = "SELECT max(revision) FROM revisions"
                 before = (await connection.exec_driver_sql(query)).scalar_one()
-                await store.append(to(shop(a=2)), None)
+                await append(store, shop(a=2))
                 assert (await connection.exec_driver_sql(query)).scalar_one() == before == 1
 
     asyncio.run(scenario())

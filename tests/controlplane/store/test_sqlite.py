@@ -7,7 +7,7 @@ from controlplane.store import sqlite
 from controlplane.store.base import StoreError
 from controlplane.store.opening import open_database
 from controlplane.store.sqlite import SqliteDatabase, sqlite_path
-from tests.controlplane.store.test_sql import opened, shop, to
+from tests.controlplane.store.test_sql import append, opened, shop
 from tests.controlplane.support import store_url
 
 
@@ -71,12 +71,12 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_file_that_was_taken_away_takes_no_change(tmp_path: Path, replaced: bool) -> None:
     async def scenario() -> None:
         async with opened(store_url(tmp_path)) as store:
-            await store.append(to(shop(a=1)), None)
+            await append(store, shop(a=1))
             (tmp_path / "control.db").rename(tmp_path / "away.db")
             if replaced:
                 (tmp_path / "control.db").touch()
             with pytest.raises(StoreError, match="removed or replaced"):
-                await store.append(to(shop(a=2)), None)
+                await append(store, shop(a=2))
             with pytest.raises(StoreError, match="removed or replaced"):
                 await store.ping()
             assert (await store.newest()).number == 1

@@ -1,8 +1,10 @@
+import asyncio
+
 import msgspec
 
 from controlplane.model import Revision
 from controlplane.stream.frames import text_frame
-from controlplane.stream.hub import Hub
+from controlplane.stream.hub import GOODBYES, Hub
 from proxy.model.config import Service, Traffic, Version
 from proxy.model.wire import Snapshot, SplitTable
 
@@ -80,7 +82,28 @@ def test_an_old_revision_never_replaces_a_newer_one() -> None:
 def test_closing_tells_everyone_and_who_comes_after() -> None:
     hub = Hub("store-1", revision(1))
     early = joined(hub, 1)
-    hub.close()
+    asyncio.run(hub.close())
     for receiver in (early, joined(hub, 0)):
         assert receiver.goodbyes == [(1001, "the control plane is stopping")]
         assert receiver.frames == []
+
+
+def test_a_goodbye_to_thousands_lets_others_have_their_turn() -> None:
+    hub = Hub("store-1", revision(1))
+    everyone = [joined(hub, 1) for _ in range(3 * GOODBYES + 1)]
+    told: list[int] = []
+
+    async def look() -> None:
+        while not told or told[-1] < len(everyone):
+            told.append(sum(bool(receiver.goodbyes) for receiver in everyone))
+            await asyncio.sleep(0)
+
+    async def scenario() -> None:
+        looking = asyncio.create_task(look())
+        await hub.close()
+        await looking
+
+    asyncio.run(scenario())
+    assert GOODBYES in told
+    assert [receiver.goodbyes for receiver in everyone] == [everyone[0].goodbyes] * len(everyone)
+    assert len(everyone[0].goodbyes) == 1
