@@ -12,22 +12,25 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from aiohttp import web
 
-from controlplane.access.admission import Admission
+from controlplane.access.admission import Admission, Verifier
 from controlplane.access.book import TokenBook
+from controlplane.access.claims import OidcSettings
 from controlplane.api.audit import AuditApi
 from controlplane.api.config import ConfigApi
 from controlplane.api.contract import ContractApi
 from controlplane.api.convergence import ConvergenceApi
+from controlplane.api.cors import Cors
 from controlplane.api.freezes import FreezesApi
+from controlplane.api.guard import Known, guard, harden
 from controlplane.api.health import HealthApi
 from controlplane.api.metrics import MetricsApi
 from controlplane.api.middleware import authenticate, problems
-from controlplane.api.observe import observe
+from controlplane.api.observe import name_answer, observe
 from controlplane.api.operation import Operation, register
 from controlplane.api.proxies import ProxiesApi
 from controlplane.api.revisions import RevisionsApi
@@ -51,6 +54,9 @@ from controlplane.stream.standing import Standing
 from controlplane.telemetry import FleetState, Telemetry
 from controlplane.tokens import BEYOND_LOOPBACK, GivenToken, TokenError
 from proxy import __version__
+
+if TYPE_CHECKING:
+    from controlplane.tls import ServerTls
 
 _log = logging.getLogger(__name__)
 
@@ -80,11 +86,20 @@ class Settings:
     """Refuses to serve while there is no administrator's token, given or in the store."""
     first: Callable[[str], None] | None = None
     """Is told the token that is made when there never was one; without this none is made."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names under which it is asked, beside those it knows (``api.guard``)."""
+    allowed_origins: tuple[str, ...] = ()
+    """Of pages that may ask, beside its own."""
+    oidc: OidcSettings | None = None
+    """The identity provider whose people may call."""
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[str]:
+async def running(settings: Settings, tls: "ServerTls | None" = None) -> AsyncIterator[str]:
     """Serves while the block runs; gives the URL.
+
+    Args:
+        tls: what is shown over TLS; ``None`` serves plain HTTP.
 
     Raises: StoreError: the store cannot be opened; TokenError: nobody could call; OSError: the
         address cannot be bound.
@@ -92,13 +107,19 @@ async def running(settings: Settings) -> AsyncIterator[str]:
     database = await open_database(settings.store)
     try:
         await _admit_somebody(database, settings)
-        app, hub = await build(database, settings)
+        app, hub = await build(database, settings, tls)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG)
+            site = web.TCPSite(
+                runner,
+                settings.host,
+                settings.port,
+                backlog=_BACKLOG,
+                ssl_context=tls.context if tls else None,
+            )
             await site.start()
-            yield _url(runner)
+            yield _url(runner, "https" if tls else "http")
         finally:
             await hub.close()
             await runner.cleanup()
@@ -146,7 +167,9 @@ def _issuing_alone(store: SqlStore) -> Issuing:
     return Issuing(store, operations, _utc_now, nobody_to_tell)
 
 
-async def build(database: Database, settings: Settings) -> tuple[web.Application, Hub]:
+async def build(
+    database: Database, settings: Settings, tls: "ServerTls | None" = None
+) -> tuple[web.Application, Hub]:
     """The application on an open database, and the hub whose streams must be closed before it."""
     store = await SqlStore.on(database)
     hub = Hub(store.id, await store.newest())
@@ -158,7 +181,9 @@ async def build(database: Database, settings: Settings) -> tuple[web.Application
     census = Census(fleet, SqlBoard(database) if database.is_shared else None)
     await census.look()  # whoever asks first is told of all
     operations = Operations(store, hub.publish, _utc_now, require_reason=settings.require_reason)
-    telemetry = Telemetry(lambda: _state(fleet, hub.revision))
+    telemetry = Telemetry(
+        lambda: _state(fleet, hub.revision), lambda: tls.ends_at.timestamp() if tls else None
+    )
     issuing = Issuing(store, operations, _utc_now, bookkeeper.changed)
     contract = ContractApi(__version__)
     nouns = (
@@ -180,21 +205,50 @@ async def build(database: Database, settings: Settings) -> tuple[web.Application
     )
     declared.append(_stream(stream))
     contract.describe(declared)
+    known = Known(
+        settings.host, settings.allowed_hosts, settings.allowed_origins, is_tls=tls is not None
+    )
+    cors = Cors(known.origins)
+    cors.describe(declared)
+    parts: list[_Part] = [bookkeeper, standing]
+    verifiers = list[Verifier]()
+    if settings.oidc is not None:
+        verifier, issuer = _identity_provider(settings.oidc)
+        verifiers.append(verifier)
+        parts.append(issuer)
     given = GivenToken(settings.token) if settings.token is not None else None
-    admission = Admission(book, given, (), time.monotonic)
+    admission = Admission(book, given, verifiers, time.monotonic)
     public = frozenset(operation.path for operation in declared if operation.public)
     app = web.Application(
         middlewares=[
             observe(telemetry, public),
             problems,
+            guard(known),
+            cors.preflights(),
             authenticate(admission, public, time.monotonic),
         ],
         client_max_size=MAX_BODY_BYTES,
     )
+    app.on_response_prepare.append(name_answer)
+    app.on_response_prepare.append(harden)
+    app.on_response_prepare.append(cors.mark)
     register(app, declared)
-    for part in (bookkeeper, standing, *((follower, census) if database.is_shared else ())):
+    if database.is_shared:
+        parts += [follower, census]
+    if tls is not None:
+        parts.append(tls)
+    for part in parts:
         app.cleanup_ctx.append(_in_background(part))
     return app, hub
+
+
+def _identity_provider(settings: OidcSettings) -> tuple[Verifier, "_Part"]:
+    # Its library is an extra: imported only where it is asked for.
+    from controlplane.access.issuer import Issuer
+    from controlplane.access.oidc import Oidc
+
+    issuer = Issuer(settings.issuer, time.monotonic)
+    return Oidc(settings, issuer), issuer
 
 
 def _state(fleet: Fleet, newest: int) -> FleetState:
@@ -231,6 +285,6 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _url(runner: web.AppRunner) -> str:
+def _url(runner: web.AppRunner, scheme: str) -> str:
     host, port = runner.addresses[0][:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

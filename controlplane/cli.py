@@ -5,20 +5,23 @@ Never lets the API be reached from beyond loopback with a token that nobody chos
 
 import argparse
 import asyncio
-import ipaddress
 import logging
 import os
 import resource
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import uvloop
 from aiohttp.http_exceptions import HttpProcessingError
 
 from controlplane.access.caller import Role
+from controlplane.access.claims import NAME_CLAIM, OidcSettings, Rule, parse_rule
+from controlplane.api.guard import is_loopback as _is_loopback
 from controlplane.app import Settings, create_token, running
 from controlplane.issuing import TokenRequest
 from controlplane.logs import FORMATTERS
@@ -31,8 +34,17 @@ from controlplane.tokens import BEYOND_LOOPBACK, ENVIRONMENT, TokenError, admini
 from proxy import __version__
 from proxy.model.address import Address, parse_bind
 from proxy.model.errors import ConfigError, Problem
+from proxy.model.text_forms import check_name, check_origin
 
+if TYPE_CHECKING:
+    from controlplane.tls import ServerTls
+
+_log = logging.getLogger(__name__)
 _BAD_USAGE = 2
+
+
+class UsageError(Exception):
+    """Options that cannot be followed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,11 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _backup(options.store, options.file)
         if options.command == "tokens":
             return _create_token(options)
+        tls = _tls(options)
         settings = _settings(options, os.environ)
         allow_open_files()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings))
-    except (ControlError, TokenError, ConfigError) as error:
+            runner.run(_serve(settings, tls))
+    except (ControlError, TokenError, UsageError, ConfigError) as error:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"--bind {options.bind}: {error.strerror or error}")
@@ -83,14 +96,36 @@ def allow_open_files() -> int:
     return most
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, tls: "ServerTls | None") -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(settings) as url:
+    loop.add_signal_handler(signal.SIGHUP, tls.reload_now if tls else _keep)
+    if tls is None and not _is_loopback(settings.host):
+        _log.warning("tokens and weights cross the network in the clear; see --tls-cert")
+    async with running(settings, tls) as url:
         _say(f"control plane on {url}")
         await stop.wait()
+
+
+def _keep() -> None:
+    """SIGHUP asks for new certificates; where there are none, nothing is to be done."""
+
+
+def _tls(options: argparse.Namespace) -> "ServerTls | None":
+    cert, key, client_ca = options.tls_cert, options.tls_key, options.tls_client_ca
+    if cert is None and key is None and client_ca is None:
+        return None
+    if cert is None or key is None:
+        raise UsageError("--tls-cert and --tls-key: give both")
+    # Imported only where it is asked for: 5 MB of memory.
+    from controlplane.tls import ServerTls, TlsError, TlsFiles
+
+    try:
+        return ServerTls(TlsFiles(cert, key, client_ca))
+    except TlsError as error:
+        raise UsageError(str(error)) from None
 
 
 def _settings(options: argparse.Namespace, env: Mapping[str, str]) -> Settings:
@@ -108,7 +143,28 @@ def _settings(options: argparse.Namespace, env: Mapping[str, str]) -> Settings:
         require_reason=options.require_reason,
         needs_admin=needs_admin,
         first=_say_first,
+        allowed_hosts=tuple(options.allowed_host),
+        allowed_origins=tuple(options.allowed_origin),
+        oidc=_oidc(options),
     )
+
+
+def _oidc(options: argparse.Namespace) -> OidcSettings | None:
+    issuer, audience, rules = options.oidc_issuer, options.oidc_audience, options.oidc_role
+    if issuer is None and audience is None and not rules:
+        return None
+    if issuer is None or audience is None or not rules:
+        raise UsageError("--oidc-issuer, --oidc-audience and --oidc-role: give all of them")
+    if find_spec("jwt") is None:
+        raise UsageError("--oidc-issuer: needs PyJWT; pip install 'splitway[oidc]'")
+    # Imported only where it is asked for, and there only.
+    from controlplane.access.issuer import check_issuer
+
+    try:
+        check_issuer(issuer)
+    except ValueError as error:
+        raise UsageError(f"--oidc-issuer: {error}") from None
+    return OidcSettings(issuer, audience, tuple(rules), options.oidc_name_claim)
 
 
 def _say_first(token: str) -> None:
@@ -152,13 +208,6 @@ def _backup(store: str, file: Path) -> int:
     return 0
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="splitway-control",
@@ -184,6 +233,62 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help=f"holds an administrator's token of your choice; without it {ENVIRONMENT} is used, "
         "and without that only the store's tokens are good, of which the first start makes one",
+    )
+    parser.add_argument(
+        "--allowed-host",
+        type=_host,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name that this server is asked under; may be repeated. Needed for names that lead "
+        "to loopback, and for pages; beyond loopback it refuses all other names",
+    )
+    parser.add_argument(
+        "--allowed-origin",
+        type=_origin,
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="pages of https://ops.example.com may use the API too; may be repeated",
+    )
+    parser.add_argument(
+        "--tls-cert",
+        type=Path,
+        metavar="FILE",
+        help="serves https: this certificate and those between it and the root, PEM; a changed "
+        "file is taken over while it runs",
+    )
+    parser.add_argument(
+        "--tls-key", type=Path, metavar="FILE", help="the certificate's key, PEM, no password"
+    )
+    parser.add_argument(
+        "--tls-client-ca",
+        type=Path,
+        metavar="FILE",
+        help="mutual TLS: lets in only clients with a certificate that one of these signed",
+    )
+    parser.add_argument(
+        "--oidc-issuer",
+        metavar="URL",
+        help="people sign in with this OpenID Connect provider; its JWTs are bearer tokens then",
+    )
+    parser.add_argument(
+        "--oidc-audience", metavar="TEXT", help="the `aud` of tokens that are meant for this server"
+    )
+    parser.add_argument(
+        "--oidc-name-claim",
+        default=NAME_CLAIM,
+        metavar="CLAIM",
+        help="what the audit log calls a person, or else `sub` (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--oidc-role",
+        type=_rule,
+        action="append",
+        default=[],
+        metavar="CLAIM=VALUE:ROLE[@SERVICE,SERVICE]",
+        help="who has this value in this claim has this role, such as groups=sre:admin or "
+        "groups=shop-team:operator@shop; may be repeated, the highest role counts",
     )
     parser.add_argument(
         "--log-format",
@@ -244,6 +349,34 @@ def _bind(text: str) -> Address:
     if address.is_unix:
         raise argparse.ArgumentTypeError("expected host:port; Unix sockets are not served here")
     return address
+
+
+def _host(text: str) -> str:
+    try:
+        check_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text.lower().strip("[]")
+
+
+def _rule(text: str) -> Rule:
+    try:
+        return parse_rule(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _origin(text: str) -> str:
+    try:
+        check_origin(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    origin = text.lower()
+    if "*" in origin or not origin.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"expected one origin of http or https, got {text!r}")
+    # As browsers write it: without the port that goes without saying.
+    scheme = origin.partition("://")[0]
+    return origin.removesuffix({"http": ":80", "https": ":443"}[scheme])
 
 
 def _say(line: str) -> None:

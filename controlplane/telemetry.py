@@ -37,11 +37,20 @@ class FleetState(msgspec.Struct, frozen=True):
 
 
 class Telemetry:
-    """Counts requests; asks for the rest when it is scraped."""
+    """Counts requests; asks for the rest when it is scraped.
 
-    def __init__(self, state: Callable[[], FleetState]) -> None:
+    Args:
+        certificate_ends_s: when the server's certificate ends, since 1970; ``None`` without one.
+    """
+
+    def __init__(
+        self,
+        state: Callable[[], FleetState],
+        certificate_ends_s: Callable[[], float | None] = lambda: None,
+    ) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_FleetCollector(state))
+        self._registry.register(_CertificateCollector(certificate_ends_s))
         ProcessCollector(registry=self._registry)
         self._requests = Counter(
             "splitway_control_requests",
@@ -93,3 +102,18 @@ class _FleetCollector(Collector):
         yield InfoMetricFamily(
             "splitway_control", "What runs here.", value={"release": __version__}
         )
+
+
+class _CertificateCollector(Collector):
+    def __init__(self, ends_s: Callable[[], float | None]) -> None:
+        self._ends_s = ends_s
+
+    def collect(self) -> Iterator[Metric]:
+        """Nothing without TLS."""
+        ends_s = self._ends_s()
+        if ends_s is not None:
+            yield GaugeMetricFamily(
+                "splitway_control_certificate_end_seconds",
+                "When the certificate in use ends, in seconds since 1970.",
+                value=ends_s,
+            )

@@ -31,6 +31,7 @@ from proxy.sync.file import FileWatch
 from proxy.sync.identity import Identity, identity_in
 from proxy.sync.state import StateFile
 from proxy.sync.stream import ControlStream
+from proxy.sync.trust import TlsFiles
 from proxy.telemetry.exposition import ProxyState
 
 LOG = logging.getLogger("splitway.agent")
@@ -123,8 +124,9 @@ class Agent:
         self._state: StateFile | None = None
         if (control := config.control) is not None:
             self._state = StateFile(Path(control.state_file))
+            files = TlsFiles(control.ca_file, control.cert_file, control.key_file)
             self._stream = ControlStream(
-                control.url, control.token_file, self._hello, self.take_control
+                control.url, control.token_file, self._hello, self.take_control, files=files
             )
 
     async def start(self, admin: socket.socket) -> None:

@@ -143,10 +143,10 @@ def configurations() -> list[str]:
 
 
 def test_the_readme_has_its_configurations() -> None:
-    assert len(configurations()) == 3
+    assert len(configurations()) == 4
 
 
-@pytest.mark.parametrize("text", configurations(), ids=["smallest", "example", "actions"])
+@pytest.mark.parametrize("text", configurations(), ids=["smallest", "example", "actions", "tls"])
 def test_the_readme_s_configurations_are_valid(text: str) -> None:
     assert parse_config(text, file="README.md", env={}).services
 

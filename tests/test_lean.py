@@ -40,8 +40,8 @@ def test_the_control_stream_trusts_what_the_system_trusts() -> None:
     def stream(url: str) -> ControlStream:
         return ControlStream(url, None, lambda: Hello("a", "1"), apply)
 
-    context = stream("https://control.test:9800")._trust()
+    context = stream("https://control.test:9800")._trust.context()
     assert isinstance(context, ssl.SSLContext)
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.cert_store_stats() == ssl.create_default_context().cert_store_stats()
-    assert stream("http://control.test:9800")._trust() is True
+    assert stream("http://control.test:9800")._trust.context() is True

@@ -56,6 +56,12 @@ def observe(
     return middleware
 
 
+async def name_answer(_request: web.Request, response: web.StreamResponse) -> None:
+    """Gives the id to an answer that begins before its handler ends, such as an export."""
+    if ident := REQUEST_ID.get():
+        response.headers.setdefault(HEADER, ident)
+
+
 def _count(request: web.Request, status: int, seconds: float, telemetry: Telemetry) -> None:
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else ""

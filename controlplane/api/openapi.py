@@ -20,6 +20,7 @@ from controlplane.difference import Difference
 _REF = "#/components/schemas/{name}"
 _EVERYWHERE = (
     HTTPStatus.BAD_REQUEST,
+    HTTPStatus.FORBIDDEN,
     HTTPStatus.UNPROCESSABLE_ENTITY,
     HTTPStatus.INTERNAL_SERVER_ERROR,
     HTTPStatus.SERVICE_UNAVAILABLE,

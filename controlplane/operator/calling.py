@@ -3,12 +3,24 @@
 import asyncio
 import os
 from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from controlplane.operator.client import CallError, Client
+from controlplane.operator.trust import Trust
 from controlplane.tokens import ENVIRONMENT, TokenError, given_token
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What stands before the subcommand."""
+
+    url: str
+    token_file: Path | None
+    trust: Trust
 
 
 def client_of(context: typer.Context) -> Client:
@@ -16,14 +28,14 @@ def client_of(context: typer.Context) -> Client:
 
     Raises: typer.Exit: there is no token, or none that can be used.
     """
-    url, token_file = context.obj
+    connection: Connection = context.obj
     try:
-        token = given_token(token_file, os.environ)
+        token = given_token(connection.token_file, os.environ)
     except TokenError as error:
         raise failed(str(error)) from None
     if token is None:
         raise failed(f"no token: give --token-file FILE or set {ENVIRONMENT}")
-    return Client(url, token)
+    return Client(connection.url, token, connection.trust)
 
 
 def asked(reason: str, *, dry_run: bool) -> dict[str, str] | None:

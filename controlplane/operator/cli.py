@@ -15,12 +15,13 @@ import msgspec
 import typer
 
 from controlplane.operator import history, show, tokens
-from controlplane.operator.calling import asked
+from controlplane.operator.calling import Connection, asked
 from controlplane.operator.calling import call as _call
 from controlplane.operator.calling import client_of as _client
 from controlplane.operator.calling import failed as _failed
 from controlplane.operator.client import Client, ask_proxy, service_path
 from controlplane.operator.explaining import explain_by
+from controlplane.operator.trust import Trust
 from controlplane.operator.waiting import NotConfirmedError, RefusedError, wait_for
 from controlplane.tokens import ENVIRONMENT
 from proxy import __version__
@@ -82,12 +83,23 @@ def connect(
     token_file: Annotated[
         Path | None, typer.Option(help=f"Holds the token; without it {ENVIRONMENT} is used.")
     ] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(envvar="SPLITWAY_CA_FILE", help="Whose certificates are believed (https)."),
+    ] = None,
+    cert_file: Annotated[
+        Path | None,
+        typer.Option(envvar="SPLITWAY_CERT_FILE", help="Your own certificate, for mutual TLS."),
+    ] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(envvar="SPLITWAY_KEY_FILE", help="Its key.")
+    ] = None,
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="The release.")
     ] = False,
 ) -> None:
     """Reads and changes what Splitway's control plane tells its proxies."""
-    context.obj = (url, token_file)
+    context.obj = Connection(url, token_file, Trust(ca_file, cert_file, key_file))
 
 
 @app.command()

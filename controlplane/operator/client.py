@@ -13,6 +13,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
+from controlplane.operator.trust import Trust, TrustError
 from proxy.model.errors import Problem
 
 _OURS = {"revision", "revisions", "fields", "entries", "services", "windows", "tokens", "role"}
@@ -40,11 +41,12 @@ async def ask_proxy(url: str, query: Sequence[tuple[str, str]]) -> dict[str, Any
 
 
 class Client:
-    """One control plane and one token."""
+    """One control plane, one token, and whom to believe on the way."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, trust: Trust | None = None) -> None:
         self._url = url.rstrip("/")
         self._token = token
+        self._trust = trust
 
     async def read(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """What is at a path.
@@ -98,7 +100,9 @@ class Client:
         Raises: CallError.
         """
         headers = {"Authorization": f"Bearer {self._token}"}
-        status, body = await _send("control plane", "GET", self._url, path, (), None, headers)
+        status, body = await _send(
+            "control plane", "GET", self._url, path, (), None, headers, self._trust
+        )
         if status != HTTPStatus.OK:
             answer = _decoded(body)
             raise CallError(_said(answer or {}, status))
@@ -114,7 +118,9 @@ class Client:
     ) -> Any:
         headers = {"Authorization": f"Bearer {self._token}", **(headers or {})}
         pairs = list(query.items()) if query else ()
-        status, answer = await _send("control plane", method, self._url, path, pairs, body, headers)
+        status, answer = await _send(
+            "control plane", method, self._url, path, pairs, body, headers, self._trust
+        )
         return _result(status, answer, self._url)
 
 
@@ -126,7 +132,9 @@ async def _send(
     query: Sequence[tuple[str, str]],
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
+    trust: Trust | None = None,
 ) -> tuple[int, bytes]:
+    trust = trust or Trust()
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,
@@ -136,14 +144,17 @@ async def _send(
                 params=query or None,
                 data=io.BytesIO(body) if body is not None else None,
                 headers=headers,
+                ssl=trust.context() if url.startswith("https:") else True,
                 allow_redirects=False,  # the token is for this address only
             ) as response,
         ):
             return response.status, await response.read()
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
         raise CallError(f"{url}: not a URL such as http://127.0.0.1:9800") from None
-    except aiohttp.ClientSSLError:
-        raise CallError(f"{url}: no TLS there; is it http:// that is meant?") from None
+    except TrustError as error:
+        raise CallError(str(error)) from None
+    except (aiohttp.ClientSSLError, aiohttp.ServerDisconnectedError) as error:
+        raise CallError(f"{url}: {trust.fault(error)}") from None
     except aiohttp.ClientConnectorError as error:
         number = error.os_error.errno
         # asyncio puts its own words where the system's belong.

@@ -517,6 +517,12 @@ class Control(Struct, frozen=True):
         ),
     ]
     token_file: Annotated[str, Meta(min_length=1)] | None = None
+    ca_file: Annotated[str, Meta(min_length=1)] | None = None
+    """Whose certificates are believed, in PEM form; null: the system's."""
+    cert_file: Annotated[str, Meta(min_length=1)] | None = None
+    """This proxy's certificate for mutual TLS, in PEM form."""
+    key_file: Annotated[str, Meta(min_length=1)] | None = None
+    """The key of cert_file, in PEM form, without a password."""
     state_file: Annotated[str, Meta(min_length=1)] = "/var/lib/splitway/last-good.json"
     """Where the last good snapshot is kept for the next start."""
 

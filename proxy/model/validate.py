@@ -11,6 +11,7 @@ import msgspec
 from proxy.model.address import Address, parse_bind, parse_endpoint
 from proxy.model.config import (
     Config,
+    Control,
     CookieAttributes,
     Cors,
     DirectResponse,
@@ -158,10 +159,22 @@ def check_config(config: Config) -> list[Problem]:
         problems += _form(item_of("discovery.dns_servers", index), check_server, text)
     if config.control is not None:
         problems += _form("control.url", check_url, config.control.url)
+        problems += _check_control(config.control)
     elif not config.services and not config.routes:
         said = "nothing to serve: give services and routes, or the control plane to follow"
         problems.append(Problem("services", said))
     return problems
+
+
+def _check_control(control: Control) -> Iterator[Problem]:
+    if control.cert_file is not None and control.key_file is None:
+        yield Problem("control.key_file", "is missing: it belongs to cert_file")
+    if control.key_file is not None and control.cert_file is None:
+        yield Problem("control.cert_file", "is missing: it belongs to key_file")
+    if control.url.startswith("http:"):
+        for name in ("ca_file", "cert_file", "key_file"):
+            if getattr(control, name) is not None:
+                yield Problem(f"control.{name}", "is for TLS: give an https:// url")
 
 
 def _weight_problem(weight: object) -> str:

@@ -12,7 +12,6 @@ import asyncio
 import logging
 import random
 import re
-import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from proxy.core.backoff import Backoff
 from proxy.model.errors import Problem
 from proxy.model.wire import Ack, FromControl, Hello, Nack, Snapshot, ToControl
 from proxy.sync.frames import StreamError, ending, nack, refuse
+from proxy.sync.trust import NO_FILES, TlsFiles, Trust
 
 LOG = logging.getLogger("splitway.sync.stream")
 
@@ -51,6 +51,7 @@ class ControlStream:
         token_file: holds the bearer token, read anew for each connection; None sends none.
         hello: how the proxy presents itself now. Its store and revision are what is in force.
         apply: puts a snapshot into force; returns the problems for which it was refused.
+        files: for TLS; read anew for each connection too.
         draw: randomness of the back-off.
     """
 
@@ -61,6 +62,7 @@ class ControlStream:
         hello: Callable[[], Hello],
         apply: Apply,
         *,
+        files: TlsFiles = NO_FILES,
         draw: Callable[[], float] = random.random,
         backoff: Backoff | None = None,
         heartbeat_s: float = HEARTBEAT_S,
@@ -76,7 +78,7 @@ class ControlStream:
         self._decoder = msgspec.json.Decoder(FromControl)
         self._connected = False
         self._trouble = ""
-        self._tls: ssl.SSLContext | None = None
+        self._trust = Trust(url, files)
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -87,6 +89,10 @@ class ControlStream:
     def start(self) -> None:
         """Begins to follow; ``stop`` ends it."""
         if self._task is None:
+            if self._token_file is not None and self._trust.is_open:
+                LOG.warning(
+                    "control plane %s: the token is sent in the clear; use https", self._url
+                )
             self._task = asyncio.create_task(self.run(), name="control stream")
             self._task.add_done_callback(_tell_failure)
 
@@ -114,7 +120,9 @@ class ControlStream:
             self._report(*self._refusal(error.status))
         except TimeoutError:
             self._report(f"no answer within {CONNECT_S:g} s")
-        except (aiohttp.ClientError, OSError) as error:
+        except aiohttp.ClientError as error:
+            self._report(self._trust.fault(error) or str(error) or type(error).__name__)
+        except OSError as error:
             self._report(str(error) or type(error).__name__)
         except Exception:
             # A mistake of ours must not end the stream for good.
@@ -144,6 +152,7 @@ class ControlStream:
         if self._token_file is not None:
             token = await asyncio.to_thread(read_token, Path(self._token_file))
             headers["Authorization"] = f"Bearer {token}"
+        context = await asyncio.to_thread(self._trust.context)
         async with asyncio.timeout(CONNECT_S):
             return await client.ws_connect(
                 self._url,
@@ -151,14 +160,8 @@ class ControlStream:
                 heartbeat=self._heartbeat_s,
                 max_msg_size=self._max_frame_bytes,
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
-                ssl=self._trust(),
+                ssl=context,
             )
-
-    def _trust(self) -> ssl.SSLContext | bool:
-        """Whose certificates are believed: the system's (aiohttp's own: ``proxy.lean``)."""
-        if self._tls is None and self._url.startswith(("https:", "wss:")):
-            self._tls = ssl.create_default_context()
-        return self._tls or True
 
     async def _take(self, socket: ClientWebSocketResponse, frame: WSMessage) -> None:
         if frame.type is not WSMsgType.TEXT:

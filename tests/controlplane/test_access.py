@@ -203,7 +203,7 @@ def test_who_does_not_answer_the_close_is_cut(url: str) -> None:
             host, port = admin.url.removeprefix("http://").split(":")
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(
-                b"GET /v1/stream HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
+                b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
                 b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
                 b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
                 b"Authorization: Bearer " + issued["token"].encode() + b"\r\n\r\n"

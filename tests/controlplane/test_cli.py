@@ -66,6 +66,75 @@ def test_an_address_that_is_none(capsys: pytest.CaptureFixture[str], bind: str) 
     assert "--bind" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--allowed-host", "control:9800"], "leave the port out"),
+        (["--allowed-host", "*.example.com"], "expected one host"),
+        (["--allowed-host", ""], "--allowed-host"),
+        (["--allowed-origin", "ops.example.com"], "expected an origin such as"),
+        (["--allowed-origin", "*"], "expected one origin of http or https"),
+        (["--allowed-origin", "https://*.example.com"], "expected one origin of http or https"),
+        (["--allowed-origin", "ftp://ops.example.com"], "expected one origin of http or https"),
+        (["--allowed-origin", "https://ops.example.com/x"], "--allowed-origin"),
+        (["--oidc-role", "groups=sre"], "expected CLAIM=VALUE:ROLE"),
+    ],
+)
+def test_names_and_rules_that_are_none(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    error = capsys.readouterr().err
+    assert arguments[0] in error
+    assert message in error
+
+
+ISSUER = ["--oidc-issuer", "https://id.example.com"]
+AUDIENCE = ["--oidc-audience", "splitway"]
+ROLE = ["--oidc-role", "groups=sre:admin"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (ISSUER, "give all of them"),
+        ([*AUDIENCE, *ROLE], "give all of them"),
+        ([*ISSUER, *AUDIENCE], "give all of them"),
+        (["--oidc-issuer", "http://id.example.com", *AUDIENCE, *ROLE], "http:// on loopback only"),
+    ],
+)
+def test_a_provider_that_is_half_told_is_one_clear_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.setenv("SPLITWAY_TOKEN", TOKEN)
+    assert main(["--store", store_url(tmp_path), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("splitway-control: --oidc-issuer")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.e2e
+def test_pages_and_names_that_are_allowed_may_ask(tmp_path: Path) -> None:
+    options = ("--allowed-host", "Control.Example.com", "--allowed-origin", "HTTPS://ops.test:443")
+
+    async def scenario(url: str) -> None:
+        async with Api.at(url) as api:
+            page = {"Host": "control.example.com", "Origin": "https://ops.test"}
+            answer = await api.get("/v1/config", **page)
+            assert answer.status == 200
+            assert answer.headers["Access-Control-Allow-Origin"] == "https://ops.test"
+            assert (await api.get("/v1/config", Host="other.example.com")).status == 403
+
+    with control_process(tmp_path, *options) as (_, url):
+        asyncio.run(scenario(url))
+
+
 def test_an_address_that_is_taken(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,9 @@ DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
 def busy() -> Telemetry:
-    telemetry = Telemetry(lambda: FleetState(revision=7, connected=5, on_newest=3, refusing=1))
+    telemetry = Telemetry(
+        lambda: FleetState(revision=7, connected=5, on_newest=3, refusing=1), lambda: 1.75e9
+    )
     telemetry.finished("PUT", "/v1/config", 200, 0.015)
     telemetry.finished("GET", "/v1/stream", 101, None)
     telemetry.finished("OTHER", "", 404, 0.001)

@@ -240,7 +240,7 @@ MISTAKES = [
      "expected a CIDR such as 10.0.0.0/8 or an address, got 'load-balancer'"),
     ("url: https://control.internal:9800/", "url: https://a:b@c", "control.url", 0,
      "a user or password is not supported; give token_file"),
-    ("url: https://control.internal:9800/", "url: http://c:99999", "control.url", 0,
+    ("url: https://control.internal:9800/", "url: https://c:99999", "control.url", 0,
      "the port must be a number from 1 to 65535, got '99999'"),
     # variables and YAML itself
     ("stable: 95", "stable: ${WEIGHT}", "services.shop.weights.stable", 0,
@@ -451,6 +451,25 @@ def test_wrong_variables(value: str, message: str) -> None:
 def test_variables_do_not_expand_in_keys() -> None:
     found = problems_of("${A}: 1\ncontrol: {url: 'http://c:1'}", A="admin")
     assert found[0][0] == "${A}"
+
+
+@pytest.mark.parametrize(
+    ("control", "wrong"),
+    [
+        ("https://c, cert_file: /c", {"key_file": "is missing: it belongs to cert_file"}),
+        ("https://c, key_file: /k", {"cert_file": "is missing: it belongs to key_file"}),
+        ("http://c, ca_file: /ca", {"ca_file": "is for TLS: give an https:// url"}),
+        (
+            "http://c, cert_file: /c, key_file: /k",
+            dict.fromkeys(("cert_file", "key_file"), "is for TLS: give an https:// url"),
+        ),
+    ],
+)
+def test_what_belongs_to_tls_stands_together(control: str, wrong: dict[str, str]) -> None:
+    found = problems_of(f"control: {{url: {control}}}")
+    assert {field: message for field, _, message in found} == {
+        f"control.{name}": message for name, message in wrong.items()
+    }
 
 
 @pytest.mark.parametrize(

@@ -319,6 +319,9 @@ routes:
 control:
   url: https://control.internal:9800/
   token_file: /run/secrets/splitway
+  ca_file: /run/secrets/ca.pem
+  cert_file: /run/secrets/proxy.pem
+  key_file: /run/secrets/proxy-key.pem
   state_file: /tmp/last-good.json
 zone: eu-1a
 discovery:

@@ -122,8 +122,8 @@ def test_problems_of_json_have_no_lines(tmp_path: Path) -> None:
     ("content_type", "data", "status"),
     [
         (None, b"{}", 415),
-        ("text/plain", b"{}", 415),
-        ("application/x-www-form-urlencoded", b"{}", 415),
+        ("text/plain", b"{}", 403),
+        ("application/x-www-form-urlencoded", b"{}", 403),
         ("application/json; charset=utf-16", b"{}", 415),
         ("application/json", b"", 400),
         ("application/json", b"{", 400),
