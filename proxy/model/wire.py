@@ -2,10 +2,12 @@
 
 Control stream (WebSocket text frames of JSON, one message each): the proxy opens with ``Hello``;
 the control plane sends whole, numbered ``Snapshot``s; the proxy answers each with ``Ack`` or
-``Nack``. Worker link (length-prefixed MessagePack, see ``proxy.supervisor.link``): ``Install`` is
-answered the same way, ``Pull`` with ``Counts``; ``Leave`` with ``Left`` and the process's end.
+``Nack``. Once ``Reporting`` has asked for them, the proxy sends ``Report``s, each answered with
+``ReportAck``. Worker link (length-prefixed MessagePack, see ``proxy.supervisor.link``): ``Install``
+is answered the same way, ``Pull`` with ``Counts``; ``Leave`` with ``Left`` and the process's end.
 """
 
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -17,6 +19,16 @@ from proxy.model.errors import Problem
 MAX_ZONE_CHARS = 64
 MAX_PLACE_CHARS = 256
 _MAX_PLACES = 16
+MAX_NAME_CHARS = 63
+MAX_SEGMENT_CHARS = 2 * MAX_NAME_CHARS + 1
+LAST_BUCKET = 321
+"""Of latency: ``proxy.telemetry.histogram.OVERFLOW``."""
+MAX_COUNT = 2**53
+"""What every reader of JSON takes for the number it is."""
+MAX_ROWS = 5_000
+MAX_INTERVAL_S = 400 * 86_400.0
+
+_Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 
 
 class SplitTable(msgspec.Struct, frozen=True):
@@ -59,6 +71,52 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
         Meta(max_length=_MAX_PLACES),
     ] = {}
     """Where it runs, as far as it knows: its pod, its ECS task (``proxy.sync.identity``)."""
+    reports: bool = False
+    """It sends reports if it is asked to."""
+
+
+class ReportRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one version did in a report's interval, for all or for one segment of its audience."""
+
+    service: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
+    version: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
+    segment: Annotated[str, Meta(max_length=MAX_SEGMENT_CHARS)] = ""
+    """``dimension=value``; empty for everybody, testers among them. Each request is in one segment
+    of every dimension that its service declares."""
+    requests: _Count = 0
+    """Finished."""
+    errors: _Count = 0
+    """Of them, those whose first attempt was an error or brought no answer."""
+    latency: dict[Annotated[int, Meta(ge=0, le=LAST_BUCKET)], _Count] = {}
+    """By bucket (``proxy.telemetry.histogram``), empty ones left out; not by segment."""
+    share: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """Of the users, in force all through the interval; left out if it changed, and by segment."""
+
+
+class Report(msgspec.Struct, frozen=True, tag="report"):
+    """What one proxy counted in one interval: differences, never totals (docs/adr/0022).
+
+    Which one it is, is said by ``boot`` and ``number``: the same two are the same report, however
+    often and on whichever connection they come.
+    """
+
+    boot: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
+    """Drawn for each life of a proxy."""
+    number: Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+    """1, 2, 3 … in one life, in the order of the intervals."""
+    store: Annotated[str, Meta(max_length=MAX_ZONE_CHARS)]
+    revision: Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+    """In force at the end of the interval."""
+    start: Annotated[datetime, Meta(tz=True)]
+    """When the interval began, by the proxy's wall clock."""
+    length_s: Annotated[float, Meta(gt=0, le=MAX_INTERVAL_S)]
+    """How long it was, by the monotonic clock."""
+    age_s: Annotated[float, Meta(ge=0, le=MAX_INTERVAL_S)]
+    """How long before the sending it ended, by the same."""
+    rows: Annotated[tuple[ReportRow, ...], Meta(max_length=MAX_ROWS)] = ()
+    """Of what finished requests in the interval; what has no row had none."""
+    goes_on: bool = False
+    """It has more rows of the interval that the report before it has begun."""
 
 
 class Ack(msgspec.Struct, frozen=True, tag="ack"):
@@ -72,6 +130,24 @@ class Nack(msgspec.Struct, frozen=True, tag="nack"):
 
     revision: int
     problems: tuple[Problem, ...]
+
+
+class Reporting(msgspec.Struct, frozen=True, tag="reporting"):
+    """Asks a proxy whose ``Hello`` says that it can for a ``Report`` every so often. Until it is
+    asked it sends none."""
+
+    every_s: Annotated[float, Meta(ge=0.1, le=3_600)]
+
+
+class ReportAck(msgspec.Struct, frozen=True, tag="report-ack"):
+    """A report is counted, now or before, and durable; or it never will be. Do not send it again.
+    One without an answer is to be sent again."""
+
+    number: int
+    refused: str = ""
+    """Why it, or a part of it, is not counted."""
+    lost: int = 0
+    """The requests of that part."""
 
 
 class VersionCounts(msgspec.Struct):
@@ -99,6 +175,11 @@ class VersionCounts(msgspec.Struct):
     segments: dict[str, int] = {}
     """Finished requests by ``"dimension=value"`` and class of status, such as ``"country=de 2xx"``.
     Those of testers are not among them."""
+    errors: int = 0
+    """Finished requests whose first attempt was an error (500 or above) or brought no answer: what
+    the version is charged for, whatever a retry made of it."""
+    segment_errors: dict[str, int] = {}
+    """The same by ``"dimension=value"``, without testers."""
 
 
 class EndpointStates(msgspec.Struct):
@@ -181,7 +262,7 @@ class Left(msgspec.Struct, frozen=True, tag="left"):
     """Whether nothing had to be cut."""
 
 
-ToControl = Hello | Ack | Nack
-FromControl = Snapshot
+ToControl = Hello | Ack | Nack | Report
+FromControl = Snapshot | Reporting | ReportAck
 ToWorker = Install | Pull | Reopen | Leave
 FromWorker = Ack | Nack | Counts | Left

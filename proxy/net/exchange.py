@@ -78,7 +78,8 @@ class Exchange(Asker):
     """
 
     __slots__ = (
-        "_again", "_chunked_out", "_copy", "_delayed", "_downstream", "_edits", "_head", "_keeps",
+        "_again", "_charged", "_chunked_out", "_copy", "_delayed", "_downstream", "_edits", "_head",
+        "_keeps",
         "_limit", "_pending", "_request_done", "_response_s", "_retries", "_retry", "_runtime",
         "_serving", "_started", "_task", "_timeouts", "_tried", "_upstream", "_version", "_whole",
         "attempts", "decision", "endpoint", "ident", "is_upgrade", "outcome", "request_bytes",
@@ -101,6 +102,7 @@ class Exchange(Asker):
         self._pending = b""
         self._whole = True
         self._request_done = False
+        self._charged = False  # the first attempt was an error
         self._chunked_out = False
         self._upstream: UpstreamConnection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -175,7 +177,7 @@ class Exchange(Asker):
         if pool is None:
             fallback = self._serving.fallback
             if fallback is not None:
-                self._attempted(_NO_ENDPOINT)  # it is the user's own version that is charged
+                self._failed_at(_NO_ENDPOINT)  # it is the user's own version that is charged
                 self._serving = fallback
                 pool = fallback.pick(self.decision)
         return pool
@@ -361,7 +363,7 @@ class Exchange(Asker):
     def on_failure(self, outcome: Outcome) -> None:
         """The connection is lost or was dropped before the response was complete."""
         upstream, self._upstream = self._upstream, None
-        self._attempted(outcome)
+        self._failed_at(outcome)
         if upstream is not None and self._may_repeat(upstream, outcome):
             # Only a new connection: other kept ones may be just as stale.
             self._connect(upstream.pool)
@@ -401,7 +403,7 @@ class Exchange(Asker):
         if upstream is not None:
             upstream.discard()
         if asking or upstream is not None:
-            self._attempted(_REQUEST_TIMEOUT)
+            self._failed_at(_REQUEST_TIMEOUT)
         else:  # it waited for another try, or held up on purpose: no endpoint is to blame
             self.outcome = _REQUEST_TIMEOUT
         self._give_up(_REQUEST_TIMEOUT)
@@ -437,7 +439,7 @@ class Exchange(Asker):
     def _refuse(self, outcome: str) -> None:
         """There is nobody who could be asked."""
         if self.outcome != outcome:  # else it was charged when a stand-in was looked for
-            self._attempted(outcome)
+            self._failed_at(outcome)
         self._give_up(outcome)
 
     def _connect(self, pool: EndpointPool) -> None:
@@ -488,7 +490,7 @@ class Exchange(Asker):
                     return connection, last
                 last = Outcome.RESET  # it accepted and closed at once: nothing was sent
             self.attempts += 1
-            self._attempted(last)
+            self._failed_at(last)
             another = self._serving.other(tried)
             if another is None:
                 break
@@ -571,6 +573,8 @@ class Exchange(Asker):
     def _drop_answer(self, status: int, *, done: bool) -> None:
         """An answer that the client will not see."""
         upstream, self._upstream = self._upstream, None
+        if status >= 500:
+            self._charge()
         self.outcome = _SUCCESS if status < 500 else _SERVER_ERROR
         self._learn(self.outcome, status)
         if upstream is not None:
@@ -628,7 +632,10 @@ class Exchange(Asker):
 
     def _complete(self) -> None:
         upstream, self._upstream = self._upstream, None
-        self._attempted(_SUCCESS if self.status < 500 else _SERVER_ERROR)
+        if self.status < 500:
+            self._attempted(_SUCCESS)
+        else:
+            self._failed_at(_SERVER_ERROR)
         if upstream is not None:
             if self._request_done:
                 upstream.release()
@@ -636,6 +643,16 @@ class Exchange(Asker):
                 upstream.discard()
         self._finish(self.status)
         self._downstream.on_exchange_over()
+
+    def _failed_at(self, outcome: str) -> None:
+        """An attempt brought an error, or no answer."""
+        self._charge()
+        self._attempted(outcome)
+
+    def _charge(self) -> None:
+        """What comes after the first attempt neither hides its error nor adds another."""
+        if self.outcome is None:
+            self._charged = True
 
     def _attempted(self, outcome: str) -> None:
         self.outcome = outcome
@@ -663,10 +680,12 @@ class Exchange(Asker):
         self._version.observer.finished(
             self.method, status, seconds, self.request_bytes, self.response_bytes
         )
+        if self._charged:
+            self._version.observer.charged()
         find = self._version.find_segments
         if find is not None and self.decision.source != "override":
             segments = find(self._head, self._downstream.peer)
-            self._version.observer.belonged(segments, status)
+            self._version.observer.belonged(segments, status, charged=self._charged)
 
     def _log(self) -> None:
         log = self._runtime.log

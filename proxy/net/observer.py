@@ -22,8 +22,12 @@ class VersionObserver(Protocol):
         """A started request is over. ``status`` is what the client was sent, 499 if it had left
         before. Bytes are those of the bodies."""
 
-    def belonged(self, segments: tuple[str, ...], status: int) -> None:
-        """A finished request was one of these segments' (``dimension=value``)."""
+    def charged(self) -> None:
+        """The first attempt of a finished request was an error, or brought no answer."""
+
+    def belonged(self, segments: tuple[str, ...], status: int, *, charged: bool) -> None:
+        """A finished request was one of these segments' (``dimension=value``); ``charged`` as
+        above."""
 
     def ejected(self) -> None:
         """An endpoint was taken out for what its requests met."""

@@ -30,12 +30,14 @@ class VersionCounters:
         "_attempts",
         "_codes",
         "_ejections",
+        "_errors",
         "_in_flight",
         "_latency",
         "_other_codes",
         "_request_bytes",
         "_response_bytes",
         "_seconds",
+        "_segment_errors",
         "_segments",
         "_tunnels",
         "service",
@@ -52,7 +54,9 @@ class VersionCounters:
         self._attempts: dict[str, int] = {}
         self._assignments: dict[str, int] = {}
         self._ejections = 0
+        self._errors = 0
         self._segments: dict[str, int] = {}
+        self._segment_errors: dict[str, int] = {}
         self._in_flight = 0
         self._tunnels = 0
         self._request_bytes = 0
@@ -94,7 +98,11 @@ class VersionCounters:
         self._request_bytes += request_bytes
         self._response_bytes += response_bytes
 
-    def belonged(self, segments: tuple[str, ...], status: int) -> None:
+    def charged(self) -> None:
+        """The first attempt of a finished request was an error."""
+        self._errors += 1
+
+    def belonged(self, segments: tuple[str, ...], status: int, *, charged: bool) -> None:
         """A finished request was one of these segments'."""
         known = LOWEST_CODE <= status <= HIGHEST_CODE
         kind = f" {status // 100}xx" if known else f" {OTHER}"
@@ -102,6 +110,10 @@ class VersionCounters:
         for segment in segments:
             key = segment + kind
             counts[key] = counts.get(key, 0) + 1
+        if charged:
+            errors = self._segment_errors
+            for segment in segments:
+                errors[segment] = errors.get(segment, 0) + 1
 
     def ejected(self) -> None:
         """An endpoint was ejected."""
@@ -134,6 +146,8 @@ class VersionCounters:
             response_bytes=self._response_bytes,
             ejections=self._ejections,
             segments=dict(self._segments),
+            errors=self._errors,
+            segment_errors=dict(self._segment_errors),
         )
 
     def _requests(self) -> dict[str, int]:
@@ -259,6 +273,9 @@ def _add(total: VersionCounts, part: VersionCounts) -> None:
     total.ejections += part.ejections
     for segment, count in part.segments.items():
         total.segments[segment] = total.segments.get(segment, 0) + count
+    total.errors += part.errors
+    for segment, count in part.segment_errors.items():
+        total.segment_errors[segment] = total.segment_errors.get(segment, 0) + count
     total.latency_sum_s += part.latency_sum_s
     total.in_flight += part.in_flight
     total.tunnels += part.tunnels

@@ -13,11 +13,13 @@ def test_the_real_counters_keep_it() -> None:
     observer.tunnels(2)
     observer.tunnels(-1)
     observer.moved(10, 20)
-    observer.belonged(("country=de",), 200)
+    observer.charged()
+    observer.belonged(("country=de",), 200, charged=True)
     observer.ejected()
     assert observer.in_flight == 0
     counts = registry.counts().versions[-1]
     assert counts.segments == {"country=de 2xx": 1}
+    assert (counts.errors, counts.segment_errors) == (1, {"country=de": 1})
     assert counts.ejections == 1
     assert (counts.requests, counts.attempts) == ({"GET 200": 1}, {"success": 1})
     assert (counts.in_flight, counts.request_bytes, counts.response_bytes) == (0, 11, 22)
@@ -25,4 +27,5 @@ def test_the_real_counters_keep_it() -> None:
     names = {name for name in vars(VersionObserver) if not name.startswith("_")}
     assert names == {
         "started", "attempted", "finished", "belonged", "ejected", "in_flight", "tunnels", "moved",
+        "charged",
     }  # fmt: skip

@@ -30,7 +30,7 @@ def busy_state(*, control_connected: bool | None = True) -> ProxyState:
         counters.attempted(Outcome.SUCCESS)
         counters.finished("GET", 200, seconds, 3, 1000)
         counters.ejected()
-        counters.belonged(("country=de",), 200)
+        counters.belonged(("country=de",), 200, charged=False)
         copies = registry.copies("shop", version)
         copies.started("mirror")
         copies.finished("GET", 502, seconds, 0, 0)
@@ -51,6 +51,8 @@ def busy_state(*, control_connected: bool | None = True) -> ProxyState:
         release="1.2.3",
         rejected=2,
         control_connected=control_connected,
+        reports_waiting=4,
+        report_requests_lost=17,
         shares={("shop", "stable"): 0.95, ("shop", "canary"): 0.05},
         worker_restarts=1,
         sources=(SourceState("dns://shop:80", 2, "no answer in time", 7),),
@@ -107,6 +109,8 @@ CANARY = {"service": "shop", "version": "canary"}
         ("splitway_config_revision", {}, 41),
         ("splitway_config_rejected_total", {}, 2),
         ("splitway_control_connected", {}, 1),
+        ("splitway_reports_waiting", {}, 4),
+        ("splitway_report_requests_lost_total", {}, 17),
         ("splitway_connections", {}, 12),
         ("splitway_worker_restarts_total", {}, 1),
         ("splitway_endpoint_healthy", {**CANARY, "endpoint": "http://10.0.0.1:80"}, 0.25),
@@ -132,7 +136,9 @@ def test_each_metric_tells_its_figure(name: str, labels: dict[str, str], expecte
 
 def test_a_lost_control_plane_is_0_and_none_configured_is_absent() -> None:
     assert value(busy_state(control_connected=False), "splitway_control_connected") == 0
-    assert "splitway_control_connected" not in families(busy_state(control_connected=None))
+    without = families(busy_state(control_connected=None))
+    for name in ("control_connected", "reports_waiting", "report_requests_lost"):
+        assert f"splitway_{name}" not in without
 
 
 def test_requests_without_a_service_are_assigned_by_nobody() -> None:
