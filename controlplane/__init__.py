@@ -3,7 +3,8 @@
 ::
 
     splitway (operator/)         splitway-proxy
-         │ HTTP, bearer token         │ WebSocket: hello, ack, nack  ▲ snapshots
+         │ HTTP, bearer token         │ WebSocket: hello, ack, nack, ▲ snapshots
+         │                            │ reports → intake.py          │
          ▼                            ▼                              │
       api/  ───────┐            stream/handler.py ──────────── stream/hub.py
                    ▼                  │                              ▲
@@ -14,6 +15,7 @@
         changes.py (pure: what a change does to traffic and split tables)
         gate.py (pure: may it be made now?)   difference.py (pure: what differs, who moves)
         audit.py (pure: the chain of seals)
+    screening.py (pure: which reports count)   rollup.py (pure: how they add up)
              │
              ▼
           store/  one transaction a change: revision + tables + audit entry + reply

@@ -7,10 +7,10 @@ the store.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,6 +33,7 @@ from controlplane.api.middleware import authenticate, problems
 from controlplane.api.observe import name_answer, observe
 from controlplane.api.operation import Operation, register
 from controlplane.api.proxies import ProxiesApi
+from controlplane.api.reports import ReportsApi
 from controlplane.api.revisions import RevisionsApi
 from controlplane.api.rules import ADMITTED, FOLLOW
 from controlplane.api.services import ServicesApi
@@ -41,9 +42,12 @@ from controlplane.bookkeeping import Bookkeeper
 from controlplane.census import Census
 from controlplane.fleet import Fleet
 from controlplane.following import Follower
+from controlplane.intake import Intake
 from controlplane.issuing import HERE, IssuedToken, Issuing, TokenRequest
+from controlplane.leader import Leader
 from controlplane.model import Order
 from controlplane.operations import Operations
+from controlplane.retention import KEPT, Retention
 from controlplane.store.board import SqlBoard
 from controlplane.store.database import Database
 from controlplane.store.opening import open_database
@@ -92,6 +96,10 @@ class Settings:
     """Of pages that may ask, beside its own."""
     oidc: OidcSettings | None = None
     """The identity provider whose people may call."""
+    report_every_s: float = 10.0
+    """How often each proxy is asked for a report; 0 for never."""
+    kept: Mapping[str, timedelta] = field(default_factory=lambda: KEPT)
+    """How long their figures are, by level."""
 
 
 @asynccontextmanager
@@ -182,8 +190,12 @@ async def build(
     await census.look()  # whoever asks first is told of all
     operations = Operations(store, hub.publish, _utc_now, require_reason=settings.require_reason)
     telemetry = Telemetry(
-        lambda: _state(fleet, hub.revision), lambda: tls.ends_at.timestamp() if tls else None
+        lambda: _state(fleet, hub.revision, intake.pending),
+        lambda: tls.ends_at.timestamp() if tls else None,
     )
+    intake = Intake(store, _utc_now, telemetry)
+    leader = Leader(database.session_lock("reports"), time.monotonic)
+    retention = Retention(store, lambda: leader.leads, _utc_now, settings.kept)
     issuing = Issuing(store, operations, _utc_now, bookkeeper.changed)
     contract = ContractApi(__version__)
     nouns = (
@@ -196,12 +208,20 @@ async def build(
         TokensApi(store, issuing),
         ProxiesApi(census, lambda: hub.revision),
         ConvergenceApi(store, census, lambda: hub.revision, follower.catch_up),
+        ReportsApi(store),
         MetricsApi(telemetry),
         contract,
     )
     declared = [operation for noun in nouns for operation in noun.operations()]
     stream = StreamHandler(
-        hub, fleet, standing, lambda request: request[ADMITTED], follower.catch_up, settings.hello_s
+        hub,
+        fleet,
+        standing,
+        lambda request: request[ADMITTED],
+        follower.catch_up,
+        settings.hello_s,
+        intake,
+        settings.report_every_s,
     )
     declared.append(_stream(stream))
     contract.describe(declared)
@@ -235,6 +255,7 @@ async def build(
     register(app, declared)
     if database.is_shared:
         parts += [follower, census]
+    parts += [intake, leader, retention]
     if tls is not None:
         parts.append(tls)
     for part in parts:
@@ -251,8 +272,9 @@ def _identity_provider(settings: OidcSettings) -> tuple[Verifier, "_Part"]:
     return Oidc(settings, issuer), issuer
 
 
-def _state(fleet: Fleet, newest: int) -> FleetState:
-    return FleetState(newest, fleet.connected(), fleet.on(newest), fleet.refusing(newest))
+def _state(fleet: Fleet, newest: int, reports: int) -> FleetState:
+    connected, on_newest = fleet.connected(), fleet.on(newest)
+    return FleetState(newest, connected, on_newest, fleet.refusing(newest), reports)
 
 
 def _stream(handler: StreamHandler) -> Operation:

@@ -7,10 +7,12 @@ import argparse
 import asyncio
 import logging
 import os
+import re
 import resource
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +28,7 @@ from controlplane.app import Settings, create_token, running
 from controlplane.issuing import TokenRequest
 from controlplane.logs import FORMATTERS
 from controlplane.model import ControlError
+from controlplane.retention import KEPT
 from controlplane.secret_file import secret_file
 from controlplane.store.backup import backup
 from controlplane.store.base import StoreError
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _BAD_USAGE = 2
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
 class UsageError(Exception):
@@ -146,6 +150,8 @@ def _settings(options: argparse.Namespace, env: Mapping[str, str]) -> Settings:
         allowed_hosts=tuple(options.allowed_host),
         allowed_origins=tuple(options.allowed_origin),
         oidc=_oidc(options),
+        report_every_s=options.report_every,
+        kept={level: getattr(options, f"keep_{level}") for level in KEPT},
     )
 
 
@@ -299,6 +305,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--require-reason", action="store_true", help="refuse changes that give no reason"
     )
+    parser.add_argument(
+        "--report-every",
+        type=_report_every,
+        default=10.0,
+        metavar="SECONDS",
+        help="how often each proxy reports what it counted; 0 for never (default: 10)",
+    )
+    for level, kept in KEPT.items():
+        parser.add_argument(
+            f"--keep-{level}",
+            type=_duration,
+            default=kept,
+            metavar="DURATION",
+            help=f"how long figures of reports by {level} are kept, such as 6h or 7d "
+            f"(default: {_shown(kept)})",
+        )
     parser.add_argument("--version", action="version", version=f"splitway-control {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="[backup FILE | tokens create]")
     _add_backup(commands)
@@ -377,6 +399,28 @@ def _origin(text: str) -> str:
     # As browsers write it: without the port that goes without saying.
     scheme = origin.partition("://")[0]
     return origin.removesuffix({"http": ":80", "https": ":443"}[scheme])
+
+
+def _report_every(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if seconds != 0 and not 1 <= seconds <= 3_600:
+        raise argparse.ArgumentTypeError(f"expected 0 or 1 to 3600 seconds, got {text!r}")
+    return seconds
+
+
+def _duration(text: str) -> timedelta:
+    found = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"expected a duration such as 90m, 6h or 7d, got {text!r}")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _shown(duration: timedelta) -> str:
+    hours = int(duration.total_seconds()) // 3_600
+    return f"{hours}h" if hours % 24 else f"{hours // 24}d"
 
 
 def _say(line: str) -> None:

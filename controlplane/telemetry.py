@@ -34,6 +34,8 @@ class FleetState(msgspec.Struct, frozen=True):
     on_newest: int
     refusing: int
     """Connected ones whose last word on the newest revision is no."""
+    reports_pending: int = 0
+    """That came and are not durable yet."""
 
 
 class Telemetry:
@@ -65,6 +67,25 @@ class Telemetry:
             buckets=_EDGES_S,
             registry=self._registry,
         )
+
+        self._reports = Counter(
+            "splitway_control_reports",
+            "Reports of proxies, by what came of them.",
+            ("result",),
+            registry=self._registry,
+        )
+        self._lost = Counter(
+            "splitway_control_report_requests_lost",
+            "Requests in reports, or in rows of them, that were refused.",
+            registry=self._registry,
+        )
+        for result in ("counted", "duplicate", "refused", "deferred"):
+            self._reports.labels(result)
+
+    def reported(self, result: str, reports: int = 1, lost: int = 0) -> None:
+        """So many reports came to this; so many requests in them will never be counted."""
+        self._reports.labels(result).inc(reports)
+        self._lost.inc(lost)
 
     def finished(self, method: str, route: str, status: int, seconds: float | None) -> None:
         """A request is over.
@@ -99,6 +120,11 @@ class _FleetCollector(Collector):
         for name in ("connected", "on_newest", "refusing"):
             proxies.add_metric((name,), getattr(state, name))
         yield proxies
+        yield GaugeMetricFamily(
+            "splitway_control_reports_pending",
+            "Reports that came and are not in the store yet.",
+            value=state.reports_pending,
+        )
         yield InfoMetricFamily(
             "splitway_control", "What runs here.", value={"release": __version__}
         )

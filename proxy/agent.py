@@ -29,6 +29,8 @@ from proxy.model.wire import Counts, Hello, Install, Snapshot
 from proxy.net.plane import make_router
 from proxy.sync.file import FileWatch
 from proxy.sync.identity import Identity, identity_in
+from proxy.sync.report import Shares, shares_of
+from proxy.sync.reporting import Measured, Reporting
 from proxy.sync.state import StateFile
 from proxy.sync.stream import ControlStream
 from proxy.sync.trust import TlsFiles
@@ -122,11 +124,19 @@ class Agent:
         self._runner: web.AppRunner | None = None
         self._stream: ControlStream | None = None
         self._state: StateFile | None = None
+        self._reporting: Reporting | None = None
+        self._shares: Shares | None = None
         if (control := config.control) is not None:
             self._state = StateFile(Path(control.state_file))
             files = TlsFiles(control.ca_file, control.cert_file, control.key_file)
+            self._reporting = Reporting(self._measured)
             self._stream = ControlStream(
-                control.url, control.token_file, self._hello, self.take_control, files=files
+                control.url,
+                control.token_file,
+                self._hello,
+                self.take_control,
+                files=files,
+                reports=self._reporting,
             )
 
     async def start(self, admin: socket.socket) -> None:
@@ -141,6 +151,8 @@ class Agent:
             asyncio.create_task(self._watch.run(), name="file watch"),
             asyncio.create_task(self._take_found(), name="discovery"),
         ]
+        if self._reporting is not None:
+            self._watching.append(asyncio.create_task(self._reporting.run(), name="reporting"))
         if self._stream is not None:
             self._identity = await identity_in(os.environ)
             self._stream.start()
@@ -148,6 +160,8 @@ class Agent:
     async def stop(self) -> None:
         """Let go of everything that ``start`` began."""
         if self._stream is not None:
+            if self._reporting is not None and self._stream.connected:
+                await self._reporting.last()
             await self._stream.stop()
         if self._state is not None:
             await self._state.kept()
@@ -260,6 +274,7 @@ class Agent:
         self._snapshot = snapshot
         self._source = source
         self._router = None
+        self._shares = None
         LOG.info("revision %d is in force (%s)", snapshot.revision, source)
 
     def _refuse(self, problems: Sequence[Problem]) -> None:
@@ -275,18 +290,34 @@ class Agent:
             revision=self._snapshot.revision if held else 0,
             zone=self._config.zone or self._identity.zone,
             place=self._identity.place,
+            reports=True,
+        )
+
+    async def _measured(self) -> Measured:
+        snapshot = self._snapshot
+        if self._shares is None:
+            self._shares = shares_of(snapshot.tables)
+        shares = self._shares
+        return Measured(
+            counts=await self._workers.counts(),
+            store="" if self._source == "file" else snapshot.store,
+            revision=snapshot.revision,
+            shares=shares,
         )
 
     # What the admin port tells.
 
     async def proxy_state(self) -> ProxyState:
         """See ``AdminState``."""
+        reports = self._reporting
         return ProxyState(
             counts=await self._workers.counts(),
             revision=self._snapshot.revision,
             release=__version__,
             rejected=self._rejected,
             control_connected=None if self._stream is None else self._stream.connected,
+            reports_waiting=0 if reports is None else reports.waiting,
+            report_requests_lost=0 if reports is None else reports.backlog.lost,
             shares={(t.service, t.version): t.share for t in self.router().versions},
             worker_restarts=self._workers.restarts,
             sources=self._discovery.states(),

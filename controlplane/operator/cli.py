@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 import typer
 
-from controlplane.operator import history, show, tokens
+from controlplane.operator import history, reports, show, tokens
 from controlplane.operator.calling import Connection, asked
 from controlplane.operator.calling import call as _call
 from controlplane.operator.calling import client_of as _client
@@ -61,6 +61,7 @@ app.add_typer(history.audit, name="audit")
 app.add_typer(tokens.tokens, name="tokens")
 app.command()(history.freeze)
 app.command()(history.unfreeze)
+app.command()(reports.reports)
 
 
 def main() -> None:

@@ -16,7 +16,10 @@ import msgspec
 from controlplane.operator.trust import Trust, TrustError
 from proxy.model.errors import Problem
 
-_OURS = {"revision", "revisions", "fields", "entries", "services", "windows", "tokens", "role"}
+_OURS = {
+    *("revision", "revisions", "fields", "entries", "services", "windows", "tokens", "role"),
+    "intervals",
+}
 """Every answer of the control plane has one of these."""
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
 

@@ -6,6 +6,7 @@ Names come from proxies and files: nothing in them may move the cursor or colour
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -136,6 +137,16 @@ def show_tokens(answer: dict[str, Any]) -> None:
     ]
     names = ("ID", "NAME", "ROLE", "SERVICES", "STATE", "MADE AT", "BY", "EXPIRES", "USED")
     _table(names, rows)
+
+
+def show_reports(
+    rows: Iterable[Sequence[object]], reports: int, gaps: Sequence[tuple[datetime, datetime]]
+) -> None:
+    """One line a version and segment; then how many reports it is from, and what is not known."""
+    _table(("VERSION", "SEGMENT", "REQUESTS", "ERRORS", "P50", "P95", "P99"), rows)
+    for begin, end in gaps:
+        _line(f"no reports from {time(begin.isoformat())} to {time(end.isoformat())}")
+    _line(f"{reports} reports of proxies")
 
 
 def _value(change: dict[str, Any], name: str) -> str:

@@ -14,6 +14,8 @@ from controlplane.access.record import TokenRecord
 from controlplane.audit import Entry
 from controlplane.gate import Freeze, Freezes, Window
 from controlplane.model import ControlError, Draft, Kept, Revision, RevisionNote
+from controlplane.rollup import CellKey, Cells, Figures
+from controlplane.screening import Seen
 
 
 class StoreError(ControlError):
@@ -115,6 +117,43 @@ class Unit(Protocol):
 
     async def use_tokens(self, used: Mapping[str, datetime]) -> None:
         """Notes when tokens, by id, were used last. That is no change of them."""
+        ...
+
+    async def add_figures(self, cells: Cells) -> None:
+        """Adds sums of reports to those that are there. ``cells`` are the whole sums then."""
+        ...
+
+    async def intervals(
+        self, level_s: int, *, since: int, below: int, limit: int
+    ) -> list[tuple[int, Figures]]:
+        """The last intervals of a level in which there were reports, that begin at ``since`` or
+        later and below ``below``, newest first: their starts, and what all reports have in
+        common."""
+        ...
+
+    async def figures(
+        self, level_s: int, starts: Sequence[int], service: str
+    ) -> list[tuple[CellKey, Figures]]:
+        """The sums of a service in these intervals, the oldest first, then by version and
+        segment."""
+        ...
+
+    async def forget_figures(self, before: Mapping[int, int]) -> None:
+        """Deletes, of each level in seconds, the intervals that began before a time."""
+        ...
+
+    async def seen_reports(self, boots: Sequence[str]) -> dict[str, Seen]:
+        """Which reports of these lives of proxies were counted; of the others none were."""
+        ...
+
+    async def keep_seen_reports(
+        self, seen: Mapping[str, Seen], before: Mapping[str, Seen], now: datetime
+    ) -> None:
+        """Replaces what ``seen_reports`` gave in this transaction, ``before``."""
+        ...
+
+    async def forget_seen_reports(self, before: datetime) -> None:
+        """Deletes what was not changed since a time."""
         ...
 
 

@@ -9,12 +9,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
+    Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -153,3 +157,31 @@ leaders = Table(
     Column("number", Integer, nullable=False),
 )
 """How many leaders there were for what must be done once."""
+
+figures = Table(
+    "figures",
+    metadata,
+    Column("level_s", Integer, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("service", String(63), primary_key=True),
+    Column("version", String(63), primary_key=True),
+    Column("segment", String(127), primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("errors", BigInteger, nullable=False),
+    Column("latency", LargeBinary, nullable=False),
+    Column("share", Float(53), nullable=True),
+    Column("reports", BigInteger, nullable=False),
+    Column("seconds", Float(53), nullable=False),
+)
+"""Sums of reports: ``controlplane.rollup``. ``start`` is Unix time, ``latency`` MessagePack."""
+
+seen_reports = Table(
+    "seen_reports",
+    metadata,
+    Column("boot", String(16), primary_key=True),
+    Column("newest", BigInteger, nullable=False),
+    Column("mask", BigInteger, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index("seen_reports_at", "at"),
+)
+"""Which reports of each life of a proxy were counted: ``controlplane.screening``."""

@@ -9,7 +9,9 @@ from controlplane.access.record import TokenRecord
 from controlplane.audit import Entry
 from controlplane.gate import Freeze, Freezes, Window
 from controlplane.model import Draft, Kept, Revision
-from controlplane.store import history, tokens
+from controlplane.rollup import CellKey, Cells, Figures
+from controlplane.screening import Seen
+from controlplane.store import figures, history, tokens
 from controlplane.store.leaders import check_leader
 from controlplane.store.rows import insert_revision, read_newest, read_revision
 
@@ -95,3 +97,37 @@ class SqlUnit:
     async def use_tokens(self, used: Mapping[str, datetime]) -> None:
         """See ``Unit``."""
         await self._connection.run_sync(tokens.use, used)
+
+    async def add_figures(self, cells: Cells) -> None:
+        """See ``Unit``."""
+        await self._connection.run_sync(figures.add_figures, cells)
+
+    async def intervals(
+        self, level_s: int, *, since: int, below: int, limit: int
+    ) -> list[tuple[int, Figures]]:
+        """See ``Unit``."""
+        return await self._connection.run_sync(figures.read_intervals, level_s, since, below, limit)
+
+    async def figures(
+        self, level_s: int, starts: Sequence[int], service: str
+    ) -> list[tuple[CellKey, Figures]]:
+        """See ``Unit``."""
+        return await self._connection.run_sync(figures.read_figures, level_s, starts, service)
+
+    async def forget_figures(self, before: Mapping[int, int]) -> None:
+        """See ``Unit``."""
+        await self._connection.run_sync(figures.forget_figures, before)
+
+    async def seen_reports(self, boots: Sequence[str]) -> dict[str, Seen]:
+        """See ``Unit``."""
+        return await self._connection.run_sync(figures.read_seen, boots)
+
+    async def keep_seen_reports(
+        self, seen: Mapping[str, Seen], before: Mapping[str, Seen], now: datetime
+    ) -> None:
+        """See ``Unit``."""
+        await self._connection.run_sync(figures.put_seen, seen, before, now)
+
+    async def forget_seen_reports(self, before: datetime) -> None:
+        """See ``Unit``."""
+        await self._connection.run_sync(figures.forget_seen, before)

@@ -1,23 +1,28 @@
 """Owns the WebSocket at ``/v1/stream``: one connection of one proxy. Never decides what is sent.
 
-The proxy says hello within ten seconds, then only acks and nacks. Whatever else it sends ends its
-connection with a policy code and a reason, and touches no other. Close codes: RFC 6455 §7.4.1.
+The proxy says hello within ten seconds, then acks, nacks and, if it was asked to, reports. Whatever
+else it sends ends its connection with a policy code and a reason, and touches no other. Close
+codes: RFC 6455 §7.4.1.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Annotated
 
 import msgspec
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+from msgspec import Meta
 
 from controlplane.access.book import Admitted
 from controlplane.fleet import Fleet, Member
+from controlplane.intake import Intake, Reply
 from controlplane.store.base import StoreError
+from controlplane.stream.frames import text_frame
 from controlplane.stream.hub import Hub
 from controlplane.stream.outbox import Outbox
 from controlplane.stream.standing import ENDED, WHY, Standing
-from proxy.model.wire import Ack, Hello, Nack
+from proxy.model.wire import MAX_COUNT, Ack, Hello, Report, ReportAck, Reporting, ToControl
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +33,15 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 _GOODBYE_S = 3.0
 """How long the other side may take to answer a close."""
 
-_decoder: msgspec.json.Decoder[Hello | Ack | Nack] = msgspec.json.Decoder(Hello | Ack | Nack)
+_decoder: msgspec.json.Decoder[ToControl] = msgspec.json.Decoder(ToControl)
+_MAX_WHY = 300
+
+
+class _Unreadable(msgspec.Struct, frozen=True, tag_field="type", tag="report"):
+    """As much of a report as is needed to refuse it by its number."""
+
+    number: Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+    why: str = ""
 
 
 class _RefusedError(Exception):
@@ -55,6 +68,8 @@ class StreamHandler:
         admitted: Callable[[web.Request], Admitted],
         catch_up: CatchUp,
         hello_s: float = HELLO_S,
+        intake: Intake | None = None,
+        report_every_s: float = 0.0,
     ) -> None:
         self._hub = hub
         self._fleet = fleet
@@ -62,6 +77,8 @@ class StreamHandler:
         self._admitted = admitted
         self._catch_up = catch_up
         self._hello_s = hello_s
+        self._intake = intake
+        self._report_every_s = report_every_s
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """One connection, from the upgrade to the close."""
@@ -111,12 +128,15 @@ class StreamHandler:
                 has,
                 self._hub.revision,
             )
+        if hello.reports and self._intake is not None and self._report_every_s:
+            # Before any snapshot, behind which it might find no room.
+            outbox.say(_frame(Reporting(self._report_every_s)))
         member = self._fleet.join(hello, address, has)
         self._hub.join(outbox, has)
         # Thousands come at once after a restart; `/v1/proxies` tells who is there, and since when.
         _log.debug("proxy %r (%s) connected on revision %d", hello.instance, address, has)
         try:
-            await self._listen(socket, member)
+            await self._listen(socket, member, lambda ack: outbox.say(_frame(ack)))
         finally:
             self._hub.leave(outbox)
             self._fleet.leave(member)
@@ -146,11 +166,14 @@ class StreamHandler:
             raise _RefusedError("the first message must be a hello")
         return hello
 
-    async def _listen(self, socket: web.WebSocketResponse, member: Member) -> None:
+    async def _listen(self, socket: web.WebSocketResponse, member: Member, reply: Reply) -> None:
         async for frame in socket:
             message = _decoded(frame)
             if isinstance(message, Hello):
                 raise _RefusedError("a second hello")
+            if isinstance(message, Report | _Unreadable):
+                self._take(message, reply)
+                continue
             if message.revision <= 0 or not await self._may_have(message.revision):
                 raise _RefusedError(f"revision {message.revision} was never sent")
             if isinstance(message, Ack):
@@ -164,11 +187,34 @@ class StreamHandler:
                     "; ".join(map(str, member.problems)),
                 )
 
+    def _take(self, report: Report | _Unreadable, reply: Reply) -> None:
+        if self._intake is None or not self._report_every_s:
+            raise _RefusedError("a report, which nobody asked for")
+        if isinstance(report, Report):
+            self._intake.offer(report, reply)
+        else:
+            self._intake.refuse(report.number, report.why, 0, reply)
 
-def _decoded(frame: WSMessage) -> Hello | Ack | Nack:
+
+def _frame(message: Reporting | ReportAck) -> bytes:
+    return text_frame(msgspec.json.encode(message))
+
+
+def _decoded(frame: WSMessage) -> ToControl | _Unreadable:
     if frame.type is not WSMsgType.TEXT:
         raise _RefusedError("messages are text", WSCloseCode.UNSUPPORTED_DATA)
     try:
         return _decoder.decode(frame.data)
     except (msgspec.MsgspecError, RecursionError) as error:
+        # A report of a newer release, say: it is refused, and the stream goes on.
+        if (report := _unreadable(frame.data, str(error))) is not None:
+            return report
         raise _RefusedError(f"not a message of this stream: {error}") from error
+
+
+def _unreadable(text: str, why: str) -> _Unreadable | None:
+    try:
+        report = msgspec.json.decode(text, type=_Unreadable)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    return msgspec.structs.replace(report, why=why[:_MAX_WHY])

@@ -18,6 +18,8 @@ _log = logging.getLogger(__name__)
 STALLED_S = 30.0
 """For the snapshot before, while a newer one waits. A proxy that reads needs far less."""
 
+_SAID_BYTES = 65_536
+
 
 class Outbox:
     """One proxy's side of the hub.
@@ -54,6 +56,11 @@ class Outbox:
         self._pending = frame
         if self._waiting is None:
             self._waiting = asyncio.create_task(self._send_later(), name=f"late to {self._name}")
+
+    def say(self, frame: bytes) -> None:
+        """Sends something short; not to one that reads so slowly that it would pile up."""
+        if not self._closed and self._transport.get_write_buffer_size() < _SAID_BYTES:
+            self._write(frame)
 
     def goodbye(self, code: int, reason: str) -> None:
         """Begins to close the connection; nothing is sent after it."""

@@ -14,6 +14,7 @@ import msgspec
 import uvloop
 
 from loadtests.fleet.member import Member, Tally, Target
+from proxy.model.wire import ReportRow
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -33,6 +34,8 @@ class Seen(msgspec.Struct, frozen=True):
     failures: dict[str, int]
     told_s: list[float]
     opened_s: list[float]
+    reports: int = 0
+    counted: int = 0
 
 
 async def crowd(target: Target, name: str, proxies: int) -> None:
@@ -62,9 +65,25 @@ def _answer(order: Order, tally: Tally) -> None:
         failures=dict(tally.failures),
         told_s=tally.told_s.pop(order.revision, []),
         opened_s=opened,
+        reports=tally.reports,
+        counted=tally.counted,
     )
     sys.stdout.write(msgspec.json.encode(seen).decode() + "\n")
     sys.stdout.flush()
+
+
+def rows_of(services: int) -> bytes:
+    """The rows of a report: two versions each, with latencies around ten milliseconds."""
+    shape = [1, 3, 8, 20, 40, 60, 70, 60, 40, 20, 12, 8, 5, 4, 3, 2, 2, 1, 1, 1]
+    buckets = {90 + 2 * place: number for place, number in enumerate(shape)}
+    total = sum(shape)
+    return msgspec.json.encode(
+        [
+            ReportRow(f"shop{number}", version, "", total, total // 100, buckets, share)
+            for number in range(services)
+            for version, share in (("stable", None), ("canary", None))
+        ]
+    )
 
 
 def main() -> int:
@@ -74,8 +93,10 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--proxies", type=int, required=True)
     parser.add_argument("--name", required=True, help="what its proxies' names begin with")
+    parser.add_argument("--services", type=int, default=1, help="that each proxy reports of")
     options = parser.parse_args()
-    target = Target(options.host, options.port, os.environ["SPLITWAY_TOKEN"])
+    rows = rows_of(options.services)
+    target = Target(options.host, options.port, os.environ["SPLITWAY_TOKEN"], rows)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(crowd(target, options.name, options.proxies))
     return 0

@@ -1,4 +1,4 @@
-"""Owns one simulated proxy: connect, hello, an ack for each snapshot, heartbeat, coming back.
+"""Owns one simulated proxy: connect, hello, acks, heartbeat, reports, coming back.
 
 It waits between tries and beats as a proxy does (``proxy.core.backoff``, ``proxy.sync.stream``).
 Never carries a request, and never refuses.
@@ -6,22 +6,25 @@ Never carries a request, and never refuses.
 
 import asyncio
 import base64
+import itertools
 import os
 import random
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import msgspec
 
 from loadtests.fleet.frames import CLOSE, GOING_AWAY, PING, PONG, TEXT, Reader, frame, snapshot_of
 from proxy.core.backoff import Backoff
-from proxy.model.wire import Ack, Hello
+from proxy.model.wire import Ack, FromControl, Hello, ReportAck, Reporting
 from proxy.sync.stream import CONNECT_S, GOOD_SESSION_S, HEARTBEAT_S
 
 _HEAD_END = b"\r\n\r\n"
 _OPENED = b"HTTP/1.1 101 "
+_SNAPSHOT = b'{"type":"snapshot"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class Target:
     host: str
     port: int
     token: str
+    rows: bytes = b"[]"
+    """Of each report, as JSON."""
 
 
 @dataclass(slots=True)
@@ -45,6 +50,10 @@ class Tally:
     """When each stream was opened, by the machine's monotonic clock."""
     told_s: dict[int, list[float]] = field(default_factory=dict)
     """By revision, when each proxy answered it."""
+    reports: int = 0
+    """Sent, those sent again among them."""
+    counted: int = 0
+    """Answered as counted."""
 
 
 class Member:
@@ -57,6 +66,10 @@ class Member:
         self._backoff = Backoff(random.random)
         self._store = ""
         self._revision = 0
+        self._boot = os.urandom(8).hex()
+        self._numbers = itertools.count(1)
+        self._looked_s = time.monotonic()
+        self._unanswered: dict[int, dict[str, object]] = {}
 
     async def run(self) -> None:
         """Follows the control plane until cancelled."""
@@ -80,7 +93,9 @@ class Member:
 
     def hello(self) -> bytes:
         """How it presents itself now."""
-        return msgspec.json.encode(Hello(self._name, "simulated", self._store, self._revision))
+        return msgspec.json.encode(
+            Hello(self._name, "simulated", self._store, self._revision, reports=True)
+        )
 
     def on_opened(self) -> None:
         """A stream is up."""
@@ -91,12 +106,44 @@ class Member:
         """A stream that was up is no more."""
         self._tally.connected -= 1
 
+    def report(self) -> list[bytes]:
+        """What is to be sent when an interval is over: it, and what was not answered before."""
+        now_s = time.monotonic()
+        length_s, self._looked_s = now_s - self._looked_s, now_s
+        if self._store:
+            number = next(self._numbers)
+            self._unanswered[number] = {
+                "type": "report",
+                "boot": self._boot,
+                "number": number,
+                "store": self._store,
+                "revision": self._revision,
+                "start": datetime.now(UTC) - timedelta(seconds=length_s),
+                "length_s": length_s,
+                "age_s": now_s,
+                "rows": msgspec.Raw(self._target.rows),
+            }
+        self._tally.reports += len(self._unanswered)
+        return [
+            msgspec.json.encode(each | {"age_s": now_s - cast(float, each["age_s"])})
+            for each in self._unanswered.values()
+        ]
+
+    def on_report_ack(self, ack: ReportAck) -> None:
+        """A report is counted, or never will be."""
+        if self._unanswered.pop(ack.number, None) is not None and not ack.refused:
+            self._tally.counted += 1
+
     def on_snapshot(self, text: bytes) -> bytes:
         """Takes a snapshot; returns the answer to it."""
         self._revision, self._store = snapshot_of(text)
         self._backoff.reset()
         self._tally.told_s.setdefault(self._revision, []).append(time.monotonic())
         return msgspec.json.encode(Ack(self._revision))
+
+
+def _is_snapshot(text: bytes) -> bool:
+    return text.startswith(_SNAPSHOT)
 
 
 class _Stream(asyncio.Protocol):
@@ -112,6 +159,7 @@ class _Stream(asyncio.Protocol):
         self._head = b""
         self._reader = Reader()
         self._beat: asyncio.TimerHandle | None = None
+        self._next_report: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
         """Connects and asks for the upgrade.
@@ -164,12 +212,29 @@ class _Stream(asyncio.Protocol):
 
     def _take(self, opcode: int, payload: bytes) -> None:
         if opcode == TEXT:
-            self._write(frame(TEXT, self._member.on_snapshot(payload)))
+            if _is_snapshot(payload):
+                self._write(frame(TEXT, self._member.on_snapshot(payload)))
+            else:
+                self._take_other(msgspec.json.decode(payload, type=FromControl))
         elif opcode == PING:
             self._write(frame(PONG, payload))
         elif opcode == CLOSE:
             self._write(frame(CLOSE, payload[:2]))
             self._fail("goodbye" if payload[:2] == GOING_AWAY else "closed")
+
+    def _take_other(self, message: FromControl) -> None:
+        if isinstance(message, Reporting):
+            loop = asyncio.get_running_loop()
+            first_s = random.random() * message.every_s
+            self._next_report = loop.call_later(first_s, self._report, message.every_s)
+        elif isinstance(message, ReportAck):
+            self._member.on_report_ack(message)
+
+    def _report(self, every_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._next_report = loop.call_later(every_s, self._report, every_s)
+        for text in self._member.report():
+            self._write(frame(TEXT, text))
 
     def _ping(self) -> None:
         self._beat = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._ping)
@@ -183,8 +248,9 @@ class _Stream(asyncio.Protocol):
         if self.ended.done():
             return
         self.ended.set_result(why)
-        if self._beat is not None:
-            self._beat.cancel()
+        for timer in (self._beat, self._next_report):
+            if timer is not None:
+                timer.cancel()
         if not self.opened.done():
             # Who waits for it is told; if nobody does any more, nobody is to be warned.
             self.opened.set_exception(ConnectionError(why))

@@ -20,6 +20,8 @@ class Options:
     """Before each change."""
     idle_s: float
     """How long CPU is measured while nothing happens."""
+    report_every_s: float
+    """How often each proxy reports; 0 for never."""
     restart: bool
     patience_s: float
     """How long anything may take before the run is given up."""
@@ -38,6 +40,12 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--changes", type=_positive, default=10, help="of weights")
     parser.add_argument("--pause", type=float, default=0.5, help="seconds before each change")
     parser.add_argument("--idle", type=float, default=10.0, help="seconds of nothing, for its CPU")
+    parser.add_argument(
+        "--report-every",
+        type=float,
+        default=10.0,
+        help="seconds between the reports of each proxy, of all services; 0 for none",
+    )
     parser.add_argument("--no-restart", action="store_true", help="leave the restart out")
     parser.add_argument("--patience", type=float, default=120.0, help="seconds for each step")
     parser.add_argument("--json", type=Path, metavar="FILE", help="every figure")
@@ -49,6 +57,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         changes=given.changes,
         pause_s=given.pause,
         idle_s=given.idle,
+        report_every_s=given.report_every,
         restart=not given.no_restart,
         patience_s=given.patience,
         json=given.json,

@@ -31,7 +31,8 @@ class FleetFailed(Exception):
 class ControlPlane:
     """One control plane that may be stopped and started again on its store and its port."""
 
-    def __init__(self, folder: Path, token: str, port: int) -> None:
+    def __init__(self, folder: Path, token: str, port: int, report_every_s: float = 10.0) -> None:
+        self._report_every_s = report_every_s
         self._folder = folder
         self._token = token
         self._port = port
@@ -57,6 +58,7 @@ class ControlPlane:
                 *(sys.executable, "-m", "controlplane"),
                 *("--store", f"sqlite:///{self._folder / 'control.db'}"),
                 *("--bind", f"127.0.0.1:{self._port}"),
+                *("--report-every", str(self._report_every_s)),
                 stdout=PIPE,
                 stderr=log,
                 cwd=ROOT,
@@ -89,13 +91,16 @@ class Crowd:
         self._process = process
 
     @classmethod
-    async def start(cls, name: str, proxies: int, url: str, token: str) -> "Crowd":
+    async def start(
+        cls, name: str, proxies: int, url: str, token: str, services: int = 1
+    ) -> "Crowd":
         """Starts it; its proxies connect at once."""
         host, _, port = url.removeprefix("http://").rpartition(":")
         return cls(
             await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "loadtests.fleet.crowd", "--name", name),
                 *("--host", host, "--port", port, "--proxies", str(proxies)),
+                *("--services", str(services)),
                 stdin=PIPE,
                 stdout=PIPE,
                 cwd=ROOT,
@@ -135,6 +140,14 @@ class Operator:
             if response.status != 200:
                 raise FleetFailed(f"PUT {path}: {response.status}: {await response.text()}")
             return int((await response.json())["revision"])
+
+    async def reported(self, service: str) -> int:
+        """Requests of a service that the figures have."""
+        path = f"/v1/services/{service}/reports"
+        async with self._session.get(f"{self._url}{path}", params={"level": "1h"}) as response:
+            response.raise_for_status()
+            intervals = (await response.json())["intervals"]
+        return sum(row["requests"] for interval in intervals for row in interval["rows"])
 
     async def confirmed(self, revision: int) -> int:
         """How many connected proxies have confirmed a revision."""

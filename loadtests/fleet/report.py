@@ -32,7 +32,13 @@ def lines_of(figures: Figures) -> Iterator[str]:
         f"- CPU of the control plane a change: {cpu:.2f} s,"
         f" {1e6 * cpu / figures.proxies:.0f} µs a proxy"
     )
-    yield f"- the same while nothing happens: {100 * figures.idle_cpu:.1f} % of one core"
+    idle = f"- the same while nothing happens: {100 * figures.idle_cpu:.1f} % of one core"
+    each_us = 1e6 * figures.idle_cpu / figures.proxies
+    yield f"{idle}, {each_us:.0f} µs a second and proxy, with {figures.idle_reports:.0f} reports/s"
+    yield (
+        f"- {figures.reports} reports were counted; the figures have"
+        f" {figures.reported_requests} requests of the first service"
+    )
     yield (
         f"- memory (PSS) of the control plane: {figures.pss_before_bytes / 1e6:.0f} MB alone,"
         f" {figures.pss_bytes / 1e6:.0f} MB with all: {each / 1e3:.1f} KB a proxy"

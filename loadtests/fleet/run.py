@@ -72,7 +72,13 @@ class Figures(msgspec.Struct, frozen=True):
     """With all proxies connected."""
     changes: tuple[Change, ...]
     idle_cpu: float
-    """CPU seconds a second while nothing happens but heartbeats."""
+    """CPU seconds a second while nothing happens but heartbeats and reports."""
+    idle_reports: float
+    """A second, counted in that while."""
+    reports: int
+    """Counted in the whole run."""
+    reported_requests: int
+    """Of one service, as the API tells them."""
     restart: Restart | None
 
 
@@ -85,7 +91,7 @@ async def run(options: Options) -> Figures:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="splitway-fleet-")))
         token = secrets.token_urlsafe(24)
-        control = ControlPlane(folder, token, free_port())
+        control = ControlPlane(folder, token, free_port(), options.report_every_s)
         stack.push_async_callback(control.stop)
         await control.start()
         session = await stack.enter_async_context(
@@ -122,7 +128,9 @@ class _Run:
         connect_s, connect_cpu = time.monotonic() - begun, self._cpu() - begun_cpu
         changes = [await self._change() for _ in range(self._options.changes)]
         pss = self._pss()
-        idle = await self._idle()
+        counted = await self._counted()
+        idle, idle_s = await self._idle()
+        idle_reports = (await self._counted() - counted) / idle_s
         restart = await self._restart() if self._options.restart else None
         return Figures(
             proxies=self._options.proxies,
@@ -134,6 +142,9 @@ class _Run:
             pss_bytes=pss,
             changes=tuple(changes),
             idle_cpu=idle,
+            idle_reports=idle_reports,
+            reports=await self._counted(),
+            reported_requests=await self._operator.reported(f"{_SERVICE}0"),
             restart=restart,
         )
 
@@ -141,7 +152,11 @@ class _Run:
         each, more = divmod(self._options.proxies, self._options.processes)
         for number in range(self._options.processes):
             crowd = await Crowd.start(
-                f"crowd{number}", each + (number < more), self._control.url, self._token
+                f"crowd{number}",
+                each + (number < more),
+                self._control.url,
+                self._token,
+                self._options.services,
             )
             self._stack.push_async_callback(crowd.stop)
             self._crowds.append(crowd)
@@ -175,10 +190,14 @@ class _Run:
                 await asyncio.sleep(POLL_S)
         return tuple(times)
 
-    async def _idle(self) -> float:
+    async def _idle(self) -> tuple[float, float]:
         cpu, begun = self._cpu(), time.monotonic()
         await asyncio.sleep(self._options.idle_s)
-        return (self._cpu() - cpu) / (time.monotonic() - begun)
+        seconds = time.monotonic() - begun
+        return (self._cpu() - cpu) / seconds, seconds
+
+    async def _counted(self) -> int:
+        return sum(each.counted for each in await self._seen(Order()))
 
     async def _restart(self) -> Restart:
         before = await self._seen(Order(opened=True))

@@ -2,6 +2,7 @@
 
 Theory of operation: ``run`` repeats sessions for ever. A session reads the token, connects, sends
 ``Hello``, then takes each ``Snapshot`` in order, has it applied and answers ``Ack`` or ``Nack``.
+Once it is asked to, it also sends what waits in the backlog of reports, and takes the answers.
 What cannot be a message ends the session. Between sessions it waits (``backoff``). Whatever
 happens here, the proxy runs on with what it has: nothing in this module takes a snapshot away.
 
@@ -9,6 +10,7 @@ Sources: ``proxy.model.wire``; close codes of RFC 6455 §7.4.1; the token of RFC
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import re
@@ -21,8 +23,19 @@ from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMessage, WSMsgType
 
 from proxy.core.backoff import Backoff
 from proxy.model.errors import Problem
-from proxy.model.wire import Ack, FromControl, Hello, Nack, Snapshot, ToControl
+from proxy.model.wire import (
+    Ack,
+    FromControl,
+    Hello,
+    Nack,
+    ReportAck,
+    Reporting,
+    Snapshot,
+    ToControl,
+)
+from proxy.sync import reporting
 from proxy.sync.frames import StreamError, ending, nack, refuse
+from proxy.sync.report import RESEND_S, Backlog
 from proxy.sync.trust import NO_FILES, TlsFiles, Trust
 
 LOG = logging.getLogger("splitway.sync.stream")
@@ -52,6 +65,7 @@ class ControlStream:
         hello: how the proxy presents itself now. Its store and revision are what is in force.
         apply: puts a snapshot into force; returns the problems for which it was refused.
         files: for TLS; read anew for each connection too.
+        reports: what there is to report, if anything is to be.
         draw: randomness of the back-off.
     """
 
@@ -63,6 +77,7 @@ class ControlStream:
         apply: Apply,
         *,
         files: TlsFiles = NO_FILES,
+        reports: reporting.Reporting | None = None,
         draw: Callable[[], float] = random.random,
         backoff: Backoff | None = None,
         heartbeat_s: float = HEARTBEAT_S,
@@ -72,6 +87,8 @@ class ControlStream:
         self._token_file = token_file
         self._hello = hello
         self._apply = apply
+        self._reports = reports
+        self._sending: asyncio.Task[None] | None = None
         self._backoff = backoff or Backoff(draw)
         self._heartbeat_s = heartbeat_s
         self._max_frame_bytes = max_frame_bytes
@@ -145,6 +162,7 @@ class ControlStream:
         finally:
             self._connected = False
             good.cancel()
+            await self._stop_sending()
             await _close(socket, code)
 
     async def _connect(self, client: aiohttp.ClientSession) -> ClientWebSocketResponse:
@@ -167,15 +185,41 @@ class ControlStream:
         if frame.type is not WSMsgType.TEXT:
             raise ending(frame, socket.close_code)
         try:
-            snapshot = self._decoder.decode(frame.data)
+            message = self._decoder.decode(frame.data)
         except (msgspec.DecodeError, RecursionError) as error:
             await _send(socket, refuse(frame.data, error))
             self._is_good()
             return
         self._is_good()
-        answer = await self._answer(snapshot)
-        if answer is not None:
-            await _send(socket, answer)
+        if isinstance(message, Snapshot):
+            answer = await self._answer(message)
+            if answer is not None:
+                await _send(socket, answer)
+        elif self._reports is not None:
+            self._report_to(socket, self._reports, message)
+
+    def _report_to(
+        self,
+        socket: ClientWebSocketResponse,
+        reports: reporting.Reporting,
+        message: Reporting | ReportAck,
+    ) -> None:
+        """The control plane asks for reports, or has one."""
+        if isinstance(message, ReportAck):
+            reports.backlog.answered(message)
+            return
+        reports.asked(message.every_s)
+        if self._sending is None:
+            reports.backlog.reconnected()
+            self._sending = asyncio.create_task(
+                _send_reports(socket, reports.backlog), name="reports"
+            )
+
+    async def _stop_sending(self) -> None:
+        task, self._sending = self._sending, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
 
     async def _answer(self, snapshot: Snapshot) -> Ack | Nack | None:
         now = self._hello()
@@ -252,6 +296,23 @@ def read_token(path: Path) -> str:
 
 async def _send(socket: ClientWebSocketResponse, message: ToControl) -> None:
     await socket.send_str(msgspec.json.encode(message).decode())
+
+
+async def _send_reports(socket: ClientWebSocketResponse, backlog: Backlog) -> None:
+    """Whatever there is, until it is cancelled or the connection is lost; who listens to that sees
+    it too."""
+    try:
+        while True:
+            backlog.news.clear()
+            while (report := backlog.next()) is not None:
+                await _send(socket, report)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RESEND_S):
+                    await backlog.news.wait()
+    except (aiohttp.ClientError, OSError) as error:
+        LOG.debug("reports: %s", error)
+    except Exception:
+        LOG.exception("reports are not sent on this connection")
 
 
 async def _close(socket: ClientWebSocketResponse, code: int) -> None:

@@ -41,6 +41,10 @@ class ProxyState(msgspec.Struct, frozen=True):
     """Configurations refused since the start, from the file or the control plane."""
     control_connected: bool | None = None
     """None where no control plane is configured."""
+    reports_waiting: int = 0
+    """For the control plane to count them."""
+    report_requests_lost: int = 0
+    """In reports that the control plane refused."""
     shares: dict[tuple[str, str], float] = {}
     """Share in force (0–1) by service and version."""
     worker_restarts: int = 0
@@ -254,6 +258,16 @@ def _process_wide(state: ProxyState) -> Iterator[Metric]:
             "splitway_control_connected",
             "1 while the control stream is up; absent without a control plane.",
             value=int(state.control_connected),
+        )
+        yield GaugeMetricFamily(
+            "splitway_reports_waiting",
+            "Reports that the control plane has not counted yet.",
+            value=state.reports_waiting,
+        )
+        yield CounterMetricFamily(
+            "splitway_report_requests_lost",
+            "Requests in reports, or in rows of them, that the control plane refused.",
+            value=state.report_requests_lost,
         )
     yield GaugeMetricFamily(
         "splitway_connections", "Connections of clients, open now.", value=state.counts.connections

@@ -1,5 +1,6 @@
 """Every message survives both of its encodings; what is out of bounds is refused."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -15,11 +16,16 @@ CONFIG = parse_config(FULL)
 TABLE = wire.SplitTable(("canary", "stable"), (0, 500, 1, 9_500))
 SNAPSHOT = wire.Snapshot(7, traffic_of(CONFIG), {"shop": TABLE}, store="a1b2")
 COUNTS = wire.VersionCounts("shop", "canary", {"GET 200": 3}, {4: 3}, 0.25, {"success": 3})
+ROW = wire.ReportRow("shop", "canary", "", 3, 1, {0: 1, 321: 2}, 0.05)
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MESSAGES = [
     (wire.ToControl, wire.Hello("proxy-1", "0.1.0", "a1b2", 6)),
     (wire.ToControl, wire.Ack(7)),
     (wire.ToControl, wire.Nack(7, (Problem("services.shop", "wrong", "f.yaml", 3),))),
+    (wire.ToControl, wire.Report("0123456789abcdef", 1, "a1b2", 7, START, 10.0, 0.1, (ROW,))),
     (wire.FromControl, SNAPSHOT),
+    (wire.FromControl, wire.Reporting(10.0)),
+    (wire.FromControl, wire.ReportAck(1, "too old", 3)),
     (wire.ToWorker, wire.Install(CONFIG, SNAPSHOT)),
     (wire.ToWorker, wire.Pull()),
     (wire.ToWorker, wire.Reopen()),

@@ -16,11 +16,11 @@ from aiohttp import WSMsgType, web
 from proxy.core.backoff import Backoff
 from proxy.model.config import Traffic
 from proxy.model.errors import Problem
-from proxy.model.wire import Ack, Hello, Nack, Snapshot
+from proxy.model.wire import Ack, Hello, Nack, Report, ReportAck, Reporting, Snapshot
 from proxy.sync.stream import ControlStream
 
 STORE = "store-1"
-FROM_PROXY = msgspec.json.Decoder(Hello | Ack | Nack)
+FROM_PROXY = msgspec.json.Decoder(Hello | Ack | Nack | Report)
 
 
 class Peer:
@@ -30,14 +30,22 @@ class Peer:
         self.request = request
         self.socket = socket
 
-    async def hear(self) -> Hello | Ack | Nack:
+    async def hear(self) -> Hello | Ack | Nack | Report:
         frame = await self.socket.receive()
         assert frame.type is WSMsgType.TEXT, frame
-        message: Hello | Ack | Nack = FROM_PROXY.decode(frame.data)
+        message: Hello | Ack | Nack | Report = FROM_PROXY.decode(frame.data)
         return message
 
     async def say(self, revision: int, store: str = STORE) -> None:
         await self.socket.send_str(text_of(revision, store))
+
+    async def hear_report(self) -> Report:
+        message = await self.hear()
+        assert isinstance(message, Report), message
+        return message
+
+    async def tell(self, message: Reporting | ReportAck) -> None:
+        await self.socket.send_str(msgspec.json.encode(message).decode())
 
     async def closed_with(self) -> int | None:
         """Waits until the proxy has closed; the code it gave."""

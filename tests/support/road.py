@@ -107,13 +107,14 @@ class Road:
         await until("the sample answers", lambda: self.answers(self.samples[version] + "/healthz"))
         assert child.process.returncode is None
 
-    async def start_control(self) -> Child:
+    async def start_control(self, *more: str) -> Child:
         child = await self._start(
             "control",
             "controlplane",
             f"--store=sqlite:///{self.folder / 'store.db'}",
             f"--bind=127.0.0.1:{self.control_port}",
             f"--token-file={self.folder / 'token'}",
+            *more,
         )
         await said(child, "control plane on")
         return child

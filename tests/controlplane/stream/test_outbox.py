@@ -103,6 +103,22 @@ def test_nothing_follows_a_goodbye() -> None:
     asyncio.run(scenario())
 
 
+def test_what_is_short_is_said_at_once_unless_much_is_on_its_way() -> None:
+    async def scenario() -> None:
+        async with pair() as (outbox, reader, _):
+            outbox.say(b"one")
+            outbox.put(b"two")
+            outbox.say(b"three")
+            assert await reader.readexactly(11) == b"onetwothree"
+            outbox.put(b"a" * BIG)
+            outbox.say(b"never")
+            outbox.goodbye(1001, "stop")
+            outbox.say(b"late")
+            assert await reader.readexactly(BIG + 8) == b"a" * BIG + b"\x88\x06\x03\xe9stop"
+
+    asyncio.run(scenario())
+
+
 def test_a_goodbye_takes_the_place_of_what_waits() -> None:
     async def scenario() -> None:
         async with pair() as (outbox, reader, _):
