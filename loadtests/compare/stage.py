@@ -150,7 +150,11 @@ def _kill_group(child: Child) -> None:
 
 
 async def until_ready(
-    child: Child, port: int, path: str = "/api/items", within_s: float = READY_S
+    child: Child,
+    port: int,
+    path: str = "/api/items",
+    within_s: float = READY_S,
+    host: str = HOST,
 ) -> None:
     """Wait for the first 200 from ``port``.
 
@@ -159,7 +163,7 @@ async def until_ready(
         NotReady: it did not answer in time.
     """
     deadline = time.monotonic() + within_s
-    ask = f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n{USER}: u\r\nConnection: close\r\n\r\n".encode()
+    ask = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{USER}: u\r\nConnection: close\r\n\r\n".encode()
     while not await _answers(port, ask):
         if child.process.returncode is not None:
             raise child.death()
