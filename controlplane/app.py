@@ -1,6 +1,6 @@
 """Owns how the parts are put together: the one file that chooses a store. Never decides anything.
 
-Shutting down, in this order: goodbye to every stream, no new connections, the requests in flight,
+Shutting down, in this order: no new connections, goodbye to every stream, the requests in flight,
 the store.
 """
 
@@ -129,6 +129,8 @@ async def running(settings: Settings, tls: "ServerTls | None" = None) -> AsyncIt
             await site.start()
             yield _url(runner, "https" if tls else "http")
         finally:
+            for each in list(runner.sites):
+                await each.stop()  # or those who are told to go would come back to it
             await hub.close()
             await runner.cleanup()
     finally:

@@ -95,19 +95,25 @@ class StreamHandler:
         transport = request.transport
         if transport is None:
             return socket
+        address = request.remote or ""
+        outbox = Outbox(transport, writer.drain, address)
+        self._hub.open(outbox)  # from here on it hears when the control plane stops
         try:
             hello = await self._hello(socket)
             if hello is not None:
-                outbox = Outbox(transport, writer.drain, hello.instance)
+                outbox.name = hello.instance
                 admitted = self._admitted(request)
                 self._admit(admitted, outbox)
                 try:
-                    await self._converse(socket, hello, request.remote or "", outbox)
+                    await self._converse(socket, hello, address, outbox)
                 finally:
                     self._standing.leave(admitted, outbox)
         except _RefusedError as error:
-            _log.warning("stream of %s closed: %s", request.remote, error)
+            _log.warning("stream of %s closed: %s", address, error)
             await socket.close(code=error.code, message=str(error).encode()[:123])
+        finally:
+            self._hub.leave(outbox)
+            await outbox.leave()
         return socket
 
     def _admit(self, admitted: Admitted, outbox: Outbox) -> None:
@@ -140,7 +146,6 @@ class StreamHandler:
         finally:
             self._hub.leave(outbox)
             self._fleet.leave(member)
-            await outbox.leave()
             _log.debug("proxy %r (%s) disconnected", hello.instance, address)
 
     async def _may_have(self, revision: int) -> bool:

@@ -17,6 +17,8 @@ from proxy.model.wire import Snapshot
 
 GOODBYES = 250
 """Said in one turn of the event loop."""
+GOODBYE_S = 3.0
+"""How long the other sides may take to answer it."""
 
 
 class Receiver(Protocol):
@@ -28,6 +30,9 @@ class Receiver(Protocol):
     def goodbye(self, code: int, reason: str) -> None:
         """Close the connection."""
 
+    def cut(self) -> None:
+        """End the connection without asking the other side."""
+
 
 class Hub:
     """Hands every new revision to every proxy."""
@@ -37,7 +42,10 @@ class Hub:
         self._newest = newest
         self._frame: bytes | None = None
         self._receivers: set[Receiver] = set()
+        self._streams: set[Receiver] = set()
+        """The receivers, and those that have not said hello."""
         self._closed = False
+        self._all_gone = asyncio.Event()
 
     @property
     def revision(self) -> int:
@@ -54,29 +62,46 @@ class Hub:
             for receiver in self._receivers:
                 receiver.put(frame)
 
-    def join(self, receiver: Receiver, has: int) -> None:
-        """A proxy is there that runs on revision ``has`` of this store (0: on none)."""
+    def open(self, receiver: Receiver) -> None:
+        """Somebody has connected, and is yet to say who it is."""
+        self._streams.add(receiver)
         if self._closed:
             _say_goodbye(receiver)
-        elif self._newest.number > has:  # never back: this control plane may be behind another
+
+    def join(self, receiver: Receiver, has: int) -> None:
+        """A proxy is there that runs on revision ``has`` of this store (0: on none)."""
+        if not self._closed and self._newest.number > has:
+            # Never back: this control plane may be behind another.
             receiver.put(self._encoded())
         self._receivers.add(receiver)
 
     def leave(self, receiver: Receiver) -> None:
-        """The proxy is gone."""
+        """The connection is over."""
         self._receivers.discard(receiver)
+        self._streams.discard(receiver)
+        if self._closed and not self._streams:
+            self._all_gone.set()
 
-    async def close(self) -> None:
-        """Says goodbye to every proxy, and to each that comes after.
+    async def close(self, goodbye_s: float = GOODBYE_S) -> None:
+        """Says goodbye to everybody who is connected, and to each that comes after; cuts who has
+        not gone in time.
 
         To some at a time: those who have heard it answer and go meanwhile, and need not be waited
         for after thousands of others.
         """
         self._closed = True
-        for batch in _batches(list(self._receivers)):
+        for batch in _batches(list(self._streams)):
             for receiver in batch:
                 _say_goodbye(receiver)
             await asyncio.sleep(0)
+        if not self._streams:
+            return
+        try:
+            async with asyncio.timeout(goodbye_s):
+                await self._all_gone.wait()
+        except TimeoutError:
+            for receiver in list(self._streams):
+                receiver.cut()
 
     def _encoded(self) -> bytes:
         """Encoded once a revision, whatever the number of proxies."""

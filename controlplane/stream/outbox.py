@@ -27,7 +27,7 @@ class Outbox:
     Args:
         transport: of the connection, whose frames are written whole, one after the other.
         drained: waits until the connection takes more.
-        name: of the proxy, for the log.
+        name: of the proxy, or its address while it has not said who it is; for the log.
         stalled_s: see ``STALLED_S``.
     """
 
@@ -40,7 +40,7 @@ class Outbox:
     ) -> None:
         self._transport = transport
         self._drained = drained
-        self._name = name
+        self.name = name
         self._stalled_s = stalled_s
         self._pending: bytes | None = None
         self._waiting: asyncio.Task[None] | None = None
@@ -55,7 +55,7 @@ class Outbox:
             return
         self._pending = frame
         if self._waiting is None:
-            self._waiting = asyncio.create_task(self._send_later(), name=f"late to {self._name}")
+            self._waiting = asyncio.create_task(self._send_later(), name=f"late to {self.name}")
 
     def say(self, frame: bytes) -> None:
         """Sends something short; not to one that reads so slowly that it would pile up."""
@@ -90,7 +90,7 @@ class Outbox:
                 if frame is not None:
                     self._write(frame)
         except TimeoutError:
-            _log.warning("proxy %r took nothing for %g s: cut", self._name, self._stalled_s)
+            _log.warning("proxy %r took nothing for %g s: cut", self.name, self._stalled_s)
             self._transport.abort()
         except ConnectionError:
             pass  # who listens to it sees the end of the connection too, and cleans up

@@ -249,3 +249,17 @@ def test_a_stopping_control_plane_says_goodbye(tmp_path: Path) -> None:
         await session.close()
 
     asyncio.run(scenario())
+
+
+def test_one_that_has_not_said_hello_hears_the_goodbye_and_holds_up_nobody(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        session = aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"})
+        async with control(tmp_path, hello_s=3600.0) as api:
+            await api.push()
+            silent = await session.ws_connect(f"{api.url}/v1/stream")
+            goodbye = asyncio.create_task(silent.receive())
+        assert (await goodbye).type is aiohttp.WSMsgType.CLOSE
+        assert silent.close_code == aiohttp.WSCloseCode.GOING_AWAY
+        await session.close()
+
+    asyncio.run(scenario())

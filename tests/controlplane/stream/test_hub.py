@@ -17,12 +17,16 @@ class Kept:
     def __init__(self) -> None:
         self.frames: list[bytes] = []
         self.goodbyes: list[tuple[int, str]] = []
+        self.cuts = 0
 
     def put(self, frame: bytes) -> None:
         self.frames.append(frame)
 
     def goodbye(self, code: int, reason: str) -> None:
         self.goodbyes.append((code, reason))
+
+    def cut(self) -> None:
+        self.cuts += 1
 
 
 def revision(number: int) -> Revision:
@@ -37,6 +41,7 @@ def frame(number: int) -> bytes:
 
 def joined(hub: Hub, has: int) -> Kept:
     receiver = Kept()
+    hub.open(receiver)
     hub.join(receiver, has)
     return receiver
 
@@ -81,11 +86,43 @@ def test_an_old_revision_never_replaces_a_newer_one() -> None:
 
 def test_closing_tells_everyone_and_who_comes_after() -> None:
     hub = Hub("store-1", revision(1))
-    early = joined(hub, 1)
-    asyncio.run(hub.close())
-    for receiver in (early, joined(hub, 0)):
-        assert receiver.goodbyes == [(1001, "the control plane is stopping")]
-        assert receiver.frames == []
+    early, unknown, late = joined(hub, 1), Kept(), Kept()
+    hub.open(unknown)  # has not said hello
+
+    async def scenario() -> None:
+        closing = asyncio.create_task(hub.close())
+        await asyncio.sleep(0)
+        hub.open(late)
+        hub.join(late, 0)
+        for receiver in (early, unknown, late):
+            assert receiver.goodbyes == [(1001, "the control plane is stopping")]
+            assert receiver.frames == []
+            assert not closing.done()
+            hub.leave(receiver)
+        await closing
+
+    asyncio.run(scenario())
+    assert (early.cuts, unknown.cuts, late.cuts) == (0, 0, 0)
+
+
+def test_who_does_not_answer_a_goodbye_is_cut() -> None:
+    hub = Hub("store-1", revision(1))
+    gone, silent = joined(hub, 1), joined(hub, 1)
+
+    async def scenario() -> None:
+        closing = asyncio.create_task(hub.close(goodbye_s=0.01))
+        await asyncio.sleep(0)
+        hub.leave(gone)
+        await closing
+
+    asyncio.run(scenario())
+    assert (gone.cuts, silent.cuts) == (0, 1)
+
+
+def test_closing_waits_for_nobody_where_nobody_is() -> None:
+    hub = Hub("store-1", revision(1))
+    hub.leave(joined(hub, 1))
+    asyncio.run(hub.close(goodbye_s=3600.0))
 
 
 def test_a_goodbye_to_thousands_lets_others_have_their_turn() -> None:
@@ -97,6 +134,8 @@ def test_a_goodbye_to_thousands_lets_others_have_their_turn() -> None:
         while not told or told[-1] < len(everyone):
             told.append(sum(bool(receiver.goodbyes) for receiver in everyone))
             await asyncio.sleep(0)
+        for receiver in everyone:
+            hub.leave(receiver)
 
     async def scenario() -> None:
         looking = asyncio.create_task(look())
