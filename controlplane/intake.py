@@ -100,11 +100,14 @@ class Intake:
     async def run(self) -> None:
         """Writes for ever; when it is cancelled, what still waits first."""
         fails = False
+        writing: asyncio.Task[None] | None = None
         try:
             while True:
                 await asyncio.sleep(BATCH_S)
+                writing = asyncio.create_task(self.flush(), name="reports to the store")
                 try:
-                    await self.flush()
+                    # Cancelled in the middle, it would leave SQLite locked for the last one.
+                    await asyncio.shield(writing)
                 except StoreError as error:
                     if not fails:
                         _log.warning("reports wait for the store: %s", error)
@@ -114,6 +117,8 @@ class Intake:
         finally:
             with contextlib.suppress(StoreError, TimeoutError):
                 async with asyncio.timeout(_LAST_S):
+                    if writing is not None:
+                        await asyncio.gather(writing, return_exceptions=True)
                     await self.flush()
 
     async def flush(self) -> None:

@@ -228,6 +228,36 @@ def test_a_store_that_fails_loses_and_doubles_nothing(url: str) -> None:
     asyncio.run(scenario())
 
 
+def test_stopped_in_the_middle_of_a_write_it_counts_and_answers_first(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controlplane.intake.BATCH_S", 0.001)
+
+    async def scenario() -> None:
+        async with desk(url) as here:
+            answers = list[ReportAck]()
+            asked = 0
+
+            def wall() -> datetime:
+                nonlocal asked
+                asked += 1
+                if asked == 2:  # the first is the arrival, the second in the transaction
+                    running.cancel()
+                return NOW
+
+            intake = Intake(here.store, wall, here.tally)
+            intake.offer(report(here.store, 1, row(3)), answers.append)
+            running = asyncio.create_task(intake.run())
+            await asyncio.wait([running])
+            assert running.cancelled()
+            assert asked == 2
+            assert answers == [ReportAck(1)]
+            assert await requests(here.store) == {"stable": 3}
+            assert here.tally.results == {"counted": 1, "duplicate": 0}
+
+    asyncio.run(scenario())
+
+
 def test_one_that_cannot_be_counted_keeps_no_other_from_it(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
