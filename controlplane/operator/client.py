@@ -163,6 +163,9 @@ async def _send(
         # asyncio puts its own words where the system's belong.
         said = os.strerror(number).lower() if number and number > 0 else str(error.os_error)
         raise CallError(f"no {whom} at {url}: {said}") from None
+    except aiohttp.ClientOSError as error:
+        # The connection was made and then broken.
+        raise CallError(f"{url}: {trust.fault(error)}") from None
     except aiohttp.ClientError as error:
         raise CallError(f"{url}: {str(error) or type(error).__name__}") from None
     except TimeoutError:

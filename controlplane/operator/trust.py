@@ -60,8 +60,9 @@ class Trust:
             )
         if isinstance(error, aiohttp.ClientSSLError):
             return "no TLS there; is it http:// that is meant?"
-        if isinstance(error, aiohttp.ServerDisconnectedError):
-            # In TLS 1.3 a client's own handshake ends before its certificate is judged.
+        if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+            # In TLS 1.3 a client's own handshake ends before its certificate is judged. What the
+            # server says of that is lost if the request comes to a closed socket: then it is reset.
             return "it hung up; " + (
                 f"is --cert-file {self.cert_file} of a CA that it believes?"
                 if self.cert_file

@@ -1,4 +1,6 @@
 import asyncio
+import socket
+import struct
 
 import aiohttp.web
 import pytest
@@ -53,3 +55,21 @@ def test_a_good_answer_is_given_back() -> None:
 
 def test_a_service_name_cannot_leave_its_place() -> None:
     assert service_path("a/../b?c#d") == "/v1/services/a%2F..%2Fb%3Fc%23d/weights"
+
+
+def test_a_connection_that_is_reset_was_hung_up() -> None:
+    """As when a server that wants another certificate closes before it has read the request."""
+
+    async def scenario() -> None:
+        async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            at_once = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+            writer.transport.abort()
+
+        server = await asyncio.start_server(reset, "127.0.0.1", 0)
+        async with server:
+            host, port = server.sockets[0].getsockname()
+            await Client(f"http://{host}:{port}", "token").read("/v1/services")
+
+    with pytest.raises(CallError, match=r"it hung up; does it speak TLS \(https://\), or want"):
+        asyncio.run(scenario())
