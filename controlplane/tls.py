@@ -15,15 +15,19 @@ import hashlib
 import logging
 import os
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric.types import (
+    CertificatePublicKeyTypes,
+    PrivateKeyTypes,
+)
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 _log = logging.getLogger(__name__)
 
@@ -187,22 +191,34 @@ def _content(option: str, path: Path) -> bytes:
 def _context(contents: _Contents, files: TlsFiles) -> tuple[ssl.SSLContext, datetime]:
     """A context of what was read, and when it ends."""
     chain = _certificates("--tls-cert", files.cert, contents.cert)
-    if _key(files.key, contents.key).public_key() != chain[0].public_key():
+    if _key(files.key, contents.key).public_key() != _public_key(files.cert, chain[0]):
         raise TlsError(
             f"--tls-key {files.key} does not belong to the first certificate in "
             f"--tls-cert {files.cert}"
         )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
+    with _refused("--tls-cert", files.cert):
         _load_pair(context, contents)
-    except ssl.SSLError as error:
-        raise TlsError(f"--tls-cert {files.cert}: OpenSSL refuses it: {error.reason}") from None
     if files.client_ca is not None and contents.client_ca is not None:
-        _certificates("--tls-client-ca", files.client_ca, contents.client_ca)
-        context.load_verify_locations(cadata=contents.client_ca.decode("ascii", "replace"))
+        believed = _certificates("--tls-client-ca", files.client_ca, contents.client_ca)
+        with _refused("--tls-client-ca", files.client_ca):
+            # Not the file's text: what stands between certificates is of any bytes.
+            context.load_verify_locations(
+                cadata=b"".join(each.public_bytes(Encoding.DER) for each in believed)
+            )
         context.verify_mode = ssl.CERT_REQUIRED
     return context, min(each.not_valid_after_utc for each in chain)
+
+
+@contextmanager
+def _refused(option: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ssl.SSLError as error:
+        raise TlsError(f"{option} {path}: OpenSSL refuses it: {error.reason}") from None
+    except OSError as error:
+        raise TlsError(f"{option} {path}: {error.strerror}") from None
 
 
 def _certificates(option: str, path: Path, raw: bytes) -> list[x509.Certificate]:
@@ -210,6 +226,13 @@ def _certificates(option: str, path: Path, raw: bytes) -> list[x509.Certificate]
         return x509.load_pem_x509_certificates(raw)
     except ValueError:
         raise TlsError(f"{option} {path}: holds no certificate in PEM form") from None
+
+
+def _public_key(path: Path, certificate: x509.Certificate) -> CertificatePublicKeyTypes:
+    try:
+        return certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise TlsError(f"--tls-cert {path}: its key is of a kind that is not known here") from None
 
 
 def _key(path: Path, raw: bytes) -> PrivateKeyTypes:

@@ -257,6 +257,16 @@ def test_what_is_broken_or_half_there_is_told_once_and_the_old_stays(
     asyncio.run(scenario())
 
 
+def test_whatever_stands_between_certificates_is_no_matter(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    cas = tmp_path / "clients.pem"
+    cas.write_bytes("# Zürich\n".encode("latin-1") + authority.file.read_bytes() + b"\xff\xfe\n")
+    tls = ServerTls(files_of(authority.pair(), cas), wait=at_once)
+    cas.write_bytes(b"# \xc3\xbc\n" + authority.file.read_bytes())
+    assert asyncio.run(tls.look())
+    assert len(tls.context.newest.get_ca_certs()) == 1  # type: ignore[attr-defined] # its own kind
+
+
 def test_files_that_are_being_written_are_left_until_they_settle(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     pair, other = authority.pair(), authority.pair("other")
