@@ -7,7 +7,7 @@ the store.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +25,7 @@ from controlplane.api.config import ConfigApi
 from controlplane.api.contract import ContractApi
 from controlplane.api.convergence import ConvergenceApi
 from controlplane.api.cors import Cors
+from controlplane.api.deadlines import KEEP_ALIVE_S, FirstHeads
 from controlplane.api.freezes import FreezesApi
 from controlplane.api.guard import Known, guard, harden
 from controlplane.api.health import HealthApi
@@ -69,6 +70,8 @@ MAX_BODY_BYTES = 4 << 20
 _BACKLOG = 4096
 """Connections that wait to be accepted: after a restart thousands of proxies come within seconds,
 and who finds no room is tried again a second later. The kernel may allow less (``somaxconn``)."""
+_AGAIN_S = 1.0
+"""Until a part that failed is begun again."""
 _SHUTDOWN_S = 5.0
 """For requests and streams that are still open after their goodbye."""
 
@@ -115,8 +118,10 @@ async def running(settings: Settings, tls: "ServerTls | None" = None) -> AsyncIt
     database = await open_database(settings.store)
     try:
         await _admit_somebody(database, settings)
-        app, hub = await build(database, settings, tls)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        app, hub = await build(database, settings, tls, lambda: _open_now(runner))
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=_SHUTDOWN_S, keepalive_timeout=KEEP_ALIVE_S
+        )
         await runner.setup()
         try:
             site = web.TCPSite(
@@ -135,6 +140,10 @@ async def running(settings: Settings, tls: "ServerTls | None" = None) -> AsyncIt
             await runner.cleanup()
     finally:
         await database.close()
+
+
+def _open_now(runner: web.AppRunner) -> Iterable[web.RequestHandler]:
+    return runner.server.connections if runner.server is not None else ()
 
 
 async def create_token(store_url: str, wanted: TokenRequest) -> IssuedToken:
@@ -178,13 +187,16 @@ def _issuing_alone(store: SqlStore) -> Issuing:
 
 
 async def build(
-    database: Database, settings: Settings, tls: "ServerTls | None" = None
+    database: Database,
+    settings: Settings,
+    tls: "ServerTls | None" = None,
+    connections: Callable[[], Iterable[web.RequestHandler]] = tuple,
 ) -> tuple[web.Application, Hub]:
     """The application on an open database, and the hub whose streams must be closed before it."""
     store = await SqlStore.on(database)
     hub = Hub(store.id, await store.newest())
     book, standing = TokenBook(_utc_now), Standing(_utc_now)
-    bookkeeper = Bookkeeper(store, book, time.monotonic)
+    bookkeeper = Bookkeeper(store, book)
     await bookkeeper.refresh()
     follower = Follower(database, store, lambda: hub.revision, hub.publish, told=bookkeeper.tell)
     fleet = Fleet(_utc_now, time.monotonic)
@@ -241,8 +253,11 @@ async def build(
     given = GivenToken(settings.token) if settings.token is not None else None
     admission = Admission(book, given, verifiers, time.monotonic)
     public = frozenset(operation.path for operation in declared if operation.public)
+    heads = FirstHeads(connections, time.monotonic)
+    parts.append(heads)
     app = web.Application(
         middlewares=[
+            heads.note(),
             observe(telemetry, public),
             problems,
             guard(known),
@@ -292,17 +307,27 @@ class _Part(Protocol):
 
 
 def _in_background(part: _Part) -> Callable[[web.Application], AsyncIterator[None]]:
-    name = type(part).__name__
-
     async def context(_app: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(part.run(), name=name)
+        task = asyncio.create_task(_keep_running(part), name=type(part).__name__)
         yield
         task.cancel()
         await asyncio.wait([task])
-        if not task.cancelled() and (error := task.exception()):
-            _log.error("%s failed", name, exc_info=error)
 
     return context
+
+
+async def _keep_running(part: _Part) -> None:
+    """A part that fails for what nobody thought of is told at once and begun again: a control
+    plane that runs on without one would look well and not be."""
+    name, task = type(part).__name__, asyncio.current_task()
+    while True:
+        try:
+            return await part.run()
+        except Exception:  # noqa: BLE001 - it is logged with all there is to know
+            _log.exception("%s failed", name)
+        if task is not None and task.cancelling():
+            return None
+        await asyncio.sleep(_AGAIN_S)
 
 
 def _utc_now() -> datetime:

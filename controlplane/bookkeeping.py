@@ -8,7 +8,6 @@ next to nothing, and on PostgreSQL every commit of another control plane has it 
 
 import asyncio
 import logging
-from collections.abc import Callable
 from contextlib import suppress
 
 from controlplane.access.book import TokenBook
@@ -24,11 +23,9 @@ NOTED_S = 60.0
 class Bookkeeper:
     """Keeps one book."""
 
-    def __init__(self, store: Store, book: TokenBook, monotonic_s: Callable[[], float]) -> None:
+    def __init__(self, store: Store, book: TokenBook) -> None:
         self._store = store
         self._book = book
-        self._monotonic_s = monotonic_s
-        self._noted_at_s = monotonic_s()
         self._told = asyncio.Event()
         self._one_reader = asyncio.Lock()
         """So that what was read before never takes the place of what was read after it."""
@@ -58,10 +55,15 @@ class Bookkeeper:
 
     async def run(self) -> None:
         """Keeps the book until it is cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow(), name="following changes of tokens")
+            # A write may wait for other control planes' writes, and a revocation must not.
+            tasks.create_task(self._note(), name="noting which tokens are used")
+
+    async def _follow(self) -> None:
         while True:
             try:
                 await self.refresh()
-                await self._note_used()
             except StoreError as error:
                 if not self._fails:
                     _log.warning("changes of tokens cannot be asked for: %s", error)
@@ -70,10 +72,19 @@ class Bookkeeper:
                 self._fails = False
             await self._until_told()
 
-    async def _note_used(self) -> None:
-        if self._monotonic_s() - self._noted_at_s < NOTED_S:
-            return
-        self._noted_at_s = self._monotonic_s()
+    async def _note(self) -> None:
+        while True:
+            await asyncio.sleep(NOTED_S)
+            try:
+                await self.note_used()
+            except StoreError as error:
+                _log.warning("it is not noted which tokens are used: %s", error)
+
+    async def note_used(self) -> None:
+        """Tells the store which tokens were used since the last time.
+
+        Raises: StoreError: it is not noted.
+        """
         if used := self._book.take_used():
             async with self._store.writing() as unit:
                 await unit.use_tokens(used)

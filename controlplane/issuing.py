@@ -18,7 +18,7 @@ from controlplane.access.caller import Role
 from controlplane.access.record import TokenRecord
 from controlplane.gate import tag_of
 from controlplane.model import ControlError, Order, Reply
-from controlplane.operations import Edited, Operations
+from controlplane.operations import Edited, Operations, future
 from controlplane.store.base import Store, Unit
 from controlplane.tokens import GIVEN
 from proxy.model.config import Name
@@ -38,7 +38,7 @@ MAX_GRACE_S = 86_400
 TokenName = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$(?!\n)",
         description="Letters, digits, `.`, `_`, `-`",
     ),
 ]
@@ -136,8 +136,9 @@ class Issuing:
         Raises: ConfigError, NameTakenError; NotFirstError.
         """
         now = self._wall()
-        if problems := list(_problems(wanted, now)):
+        if problems := list(_problems(wanted)):
             raise ConfigError(problems)
+        expires_at = future("expires_at", wanted.expires_at, now)
         bearer = new_bearer()
         kept = await asyncio.to_thread(keep, bearer.secret)
 
@@ -155,7 +156,7 @@ class Issuing:
                 kept=kept,
                 created_at=now,
                 created_by=order.author,
-                expires_at=wanted.expires_at,
+                expires_at=expires_at,
             )
             if not order.dry_run:
                 await unit.put_token(record, now)
@@ -276,15 +277,12 @@ def _issued(view: TokenView, text: str) -> IssuedToken:
     return IssuedToken(**msgspec.structs.asdict(view), token=text)
 
 
-def _problems(wanted: TokenRequest, now: datetime) -> Iterator[Problem]:
-    if wanted.name in _RESERVED:
-        who = _RESERVED[wanted.name]
+def _problems(wanted: TokenRequest) -> Iterator[Problem]:
+    if who := _RESERVED.get(wanted.name.casefold()):
         yield Problem("name", f"{wanted.name!r} is what the audit log calls {who}; take another")
     if wanted.role is Role.PROXY and wanted.services is not None:
         message = "a proxy's token has no scope, because snapshots are whole; leave it out"
         yield Problem("services", message)
-    if wanted.expires_at is not None and wanted.expires_at <= now:
-        yield Problem("expires_at", "is over already; give a time to come")
 
 
 async def _check_room(unit: Unit, name: str, now: datetime) -> None:

@@ -105,7 +105,7 @@ class Operations:
         Raises: UnknownServiceError, StaleError, KeyReusedError.
         """
         now = self._wall()
-        until = _future(until, now)
+        until = future("until", until, now)
         return await self._hold(service, Freeze(order.author, order.reason, now, until), order)
 
     async def unfreeze(self, service: str | None, order: Order) -> Reply:
@@ -247,8 +247,8 @@ class Operations:
         check_open(freezes, windows, services, now, override=order.override)
 
 
-def _future(until: datetime | None, now: datetime) -> datetime | None:
-    """The end of a freeze in UTC, as it will be read again.
+def future(field: str, until: datetime | None, now: datetime) -> datetime | None:
+    """When something ends, in UTC, as it will be read again.
 
     Raises: ConfigError: it is over, or beyond what a calendar holds.
     """
@@ -257,9 +257,9 @@ def _future(until: datetime | None, now: datetime) -> datetime | None:
     try:
         until = until.astimezone(UTC)
     except OverflowError:
-        raise ConfigError([Problem("until", "is beyond the year 9999")]) from None
+        raise ConfigError([Problem(field, "is beyond the year 9999")]) from None
     if until <= now:
-        raise ConfigError([Problem("until", "is over already; give a time to come")])
+        raise ConfigError([Problem(field, "is over already; give a time to come")])
     return until
 
 

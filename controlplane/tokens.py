@@ -17,6 +17,8 @@ from controlplane.access.caller import Caller, Role
 ENVIRONMENT = "SPLITWAY_TOKEN"
 GIVEN = "admin"
 """What the audit log calls who has it."""
+MIN_CHARS = 20
+"""Of the administrator's."""
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 """RFC 6750 §2.1: what can stand in an Authorization header."""
 
@@ -68,6 +70,11 @@ def administrators_token(file: Path | None, env: Mapping[str, str]) -> str | Non
             "made for without being given to the server; "
             + ("leave it out" if file else f"start it with env -u {ENVIRONMENT}")
             + ", or give one of your own choice"
+        )
+    if token is not None and len(token) < MIN_CHARS:
+        raise TokenError(
+            f"{file or ENVIRONMENT}: {len(token)} characters can be guessed, and whoever has this "
+            f"token may do everything; give at least {MIN_CHARS}, such as: openssl rand -hex 32"
         )
     return token
 

@@ -79,6 +79,11 @@ class TokenBook:
             return None
         return known.admitted
 
+    def has(self, text: str) -> bool:
+        """Whether there is a token of the id in this text, whatever its secret."""
+        bearer = read_bearer(text)
+        return bearer is not None and bearer.id in self._records
+
     async def check(self, text: str) -> Admitted | None:
         """Whose text this is. Many that ask for the same text at once cost one check."""
         bearer = read_bearer(text)

@@ -95,8 +95,8 @@ def caller_of_claims(
 
 
 def _believed(claims: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An address that the provider has not verified is only what somebody typed there."""
-    if claims.get("email_verified", True) in (True, "true"):
+    """An address that the provider does not call verified is only what somebody typed there."""
+    if claims.get("email_verified") in (True, "true"):
         return claims
     return {claim: value for claim, value in claims.items() if claim != "email"}
 

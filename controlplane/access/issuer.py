@@ -160,10 +160,13 @@ def _usable(found: dict[str, Any]) -> dict[tuple[str, str], PyJWK]:
 
 def _is_safe(url: str) -> bool:
     """Whether nobody on the way can answer in its place."""
-    parts = urlsplit(url)
-    if parts.scheme == "https":
-        return bool(parts.hostname)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
     host = parts.hostname or ""
+    if parts.scheme == "https":
+        return bool(host)
     try:
         return parts.scheme == "http" and ip_address(host).is_loopback
     except ValueError:

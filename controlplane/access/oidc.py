@@ -40,7 +40,14 @@ class Oidc:
             claims = await self._verified(bearer)
             until = datetime.fromtimestamp(int(claims["exp"]), UTC)
         # Python's own, beside the library's: what is signed is still of any depth and size.
-        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        except (
+            jwt.PyJWTError,
+            ValueError,
+            TypeError,
+            OverflowError,
+            OSError,  # a time that the C library cannot tell
+            RecursionError,
+        ) as error:
             _log.debug("a token was refused: %s", type(error).__name__)  # its words may quote
             return None
         return caller_of_claims(claims, self._settings.rules, self._settings.name_claim, until)

@@ -32,21 +32,22 @@ class Throttle:
     def wait_s(self, address: str) -> float:
         """How long until it may once more; 0 when it may now."""
         now_s = self._monotonic_s()
-        full_at_s = self._full_at_s.get(_network(address), now_s)
+        full_at_s = self._full_at_s.get(network_of(address), now_s)
         return max(0.0, full_at_s - now_s + self._refill_s - self._burst_s)
 
     def count(self, address: str) -> None:
         """It did once more. Beyond its burst nothing is counted: the wait does not grow."""
         if self.wait_s(address):
             return
-        network, now_s = _network(address), self._monotonic_s()
+        network, now_s = network_of(address), self._monotonic_s()
         full_at_s = max(now_s, self._full_at_s.pop(network, now_s))
         self._full_at_s[network] = full_at_s + self._refill_s
         if len(self._full_at_s) > _MAX_ADDRESSES:
             self._full_at_s.popitem(last=False)
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
+    """What counts as one address: an IPv6 /64 whole."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:

@@ -6,7 +6,7 @@ from aiohttp import web
 from controlplane.api.answer import json_answer
 from controlplane.api.operation import Operation
 from controlplane.api.pages import CURSOR, LIMIT, cursor_below, read_cursor, read_limit
-from controlplane.api.rules import VIEW_ALL
+from controlplane.api.rules import VIEW_ALL, still_holds
 from controlplane.audit import BEGINNING, Sealed
 from controlplane.store.base import Store
 
@@ -55,9 +55,15 @@ class AuditApi:
         texts = await self._after(0)  # what fails here is answered with a problem
         await response.prepare(request)
         while texts:
+            if not still_holds(request):
+                # The answer has begun: that it is cut says that it is not whole.
+                if request.transport is not None:
+                    request.transport.abort()
+                break
             await response.write("".join(f"{text}\n" for _, text in texts).encode())
             texts = await self._after(texts[-1][0])
-        await response.write_eof()
+        else:
+            await response.write_eof()
         return response
 
     async def _after(self, number: int) -> list[tuple[int, str]]:

@@ -15,7 +15,14 @@ from aiohttp import web
 from controlplane.access.admission import Admission, NotAdmittedError
 from controlplane.access.book import Admitted
 from controlplane.access.throttle import Throttle
-from controlplane.api.problem import ApiError, bad_request, invalid, problem_response
+from controlplane.api.problem import (
+    INVALID_TOKEN,
+    ApiError,
+    bad_request,
+    invalid,
+    problem_response,
+    unauthorized,
+)
 from controlplane.api.revision_tags import etag
 from controlplane.api.rules import ADMITTED, caller_of
 from controlplane.gate import FrozenError, OutsideWindowError
@@ -38,8 +45,6 @@ QUIET = web.RequestKey("quiet", bool)
 _LINES, _LINE_S = 20, 3.0
 """Refusals of one address that are logged: so many at once, then one each three seconds."""
 
-_CHALLENGE = 'Bearer realm="splitway"'
-_INVALID = f'{_CHALLENGE}, error="invalid_token"'
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _KINDS: dict[type[ControlError], tuple[HTTPStatus, str]] = {
     FrozenError: (HTTPStatus.CONFLICT, "frozen"),
@@ -102,13 +107,13 @@ def authenticate(
 async def _admitted(admission: Admission, request: web.Request) -> Admitted:
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not bearer.strip():
-        raise _unauthorized(given=bool(scheme))
+        raise unauthorized(given=bool(scheme))
     try:
         return await admission.admit(bearer.strip(), request.remote or "")
     except NotAdmittedError as error:
         if error.wait_s:
             raise _throttled(error.wait_s) from None
-        raise _unauthorized(given=True) from None
+        raise unauthorized(given=True) from None
 
 
 def _throttled(wait_s: float) -> ApiError:
@@ -117,16 +122,7 @@ def _throttled(wait_s: float) -> ApiError:
         HTTPStatus.TOO_MANY_REQUESTS,
         "too-many-bad-tokens",
         f"too many tokens from this address were not valid; try again in {wait} s",
-        headers={"Retry-After": wait, "WWW-Authenticate": _INVALID},
-    )
-
-
-def _unauthorized(*, given: bool) -> ApiError:
-    return ApiError(
-        HTTPStatus.UNAUTHORIZED,
-        "unauthorized",
-        "the token is not valid here" if given else "send Authorization: Bearer <token>",
-        headers={"WWW-Authenticate": _INVALID if given else _CHALLENGE},
+        headers={"Retry-After": wait, "WWW-Authenticate": INVALID_TOKEN},
     )
 
 

@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from msgspec import Meta
 
-from controlplane.api.problem import invalid
-from controlplane.api.rules import Rule, check
+from controlplane.api.deadlines import read_whole
+from controlplane.api.problem import invalid, unauthorized
+from controlplane.api.rules import Rule, check, still_holds
 from proxy.model.config import Name
 from proxy.model.errors import Problem
 
@@ -120,6 +121,10 @@ def _strict(operation: Operation) -> Handler:
         check(operation.rule, request)
         if problems := _problems(Counter(name for name, _ in request.query.items()), known):
             raise invalid(problems)
+        if operation.method != "GET":
+            await read_whole(request)
+            if not still_holds(request):
+                raise unauthorized(given=True)
         return await operation.handler(request)
 
     return handler

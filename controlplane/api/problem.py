@@ -13,6 +13,9 @@ from proxy.model.errors import Problem
 
 CONTENT_TYPE = "application/problem+json"
 _TYPE = "urn:splitway:problem:"
+_CHALLENGE = 'Bearer realm="splitway"'
+INVALID_TOKEN = f'{_CHALLENGE}, error="invalid_token"'
+"""Of ``WWW-Authenticate`` (RFC 6750 section 3)."""
 
 
 class FieldProblem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -82,3 +85,13 @@ def invalid(problems: Iterable[Problem]) -> ApiError:
 def bad_request(detail: str) -> ApiError:
     """400: the request itself cannot be understood."""
     return ApiError(HTTPStatus.BAD_REQUEST, "bad-request", detail)
+
+
+def unauthorized(*, given: bool) -> ApiError:
+    """401: nobody is known by what was sent, or nothing was."""
+    return ApiError(
+        HTTPStatus.UNAUTHORIZED,
+        "unauthorized",
+        "the token is not valid here" if given else "send Authorization: Bearer <token>",
+        headers={"WWW-Authenticate": INVALID_TOKEN if given else _CHALLENGE},
+    )

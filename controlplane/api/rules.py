@@ -5,6 +5,7 @@ Every ``Operation`` declares its rule; there is none by default.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
 from http import HTTPStatus
 
@@ -51,6 +52,12 @@ FOLLOW = Rule(Role.PROXY, Reach.ALL)
 def caller_of(request: web.Request) -> Caller:
     """Who calls."""
     return request[ADMITTED].caller
+
+
+def still_holds(request: web.Request) -> bool:
+    """Whether what the caller proved when the request began holds yet: a request can be held open
+    for longer than the token behind it."""
+    return request[ADMITTED].holds(datetime.now(UTC))
 
 
 def check(rule: Rule, request: web.Request) -> None:

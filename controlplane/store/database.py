@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Protocol
 
 import msgspec
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controlplane.store.base import StoreError, StoreFullError
@@ -111,6 +111,8 @@ def translated() -> Iterator[None]:
         if is_full(error.orig):
             raise StoreFullError(f"the store has no room: {error.orig}") from error
         raise StoreError(f"the store failed: {error.orig}") from error
+    except SQLAlchemyError as error:  # such as no connection within 30 s
+        raise StoreError(f"the store failed: {error}") from error
     except msgspec.MsgspecError as error:
         raise StoreError(f"the store holds what this release cannot read: {error}") from error
 

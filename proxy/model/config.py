@@ -12,7 +12,7 @@ from msgspec import Meta
 Name = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$",
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$(?!\n)",
         description="1–63 letters, digits, '.', '_' or '-'; starts and ends with a letter or digit",
     ),
 ]
@@ -23,12 +23,15 @@ Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 SecondsOrNone = Annotated[float, Meta(ge=0, le=86_400)]
 """0 means no limit."""
 HeaderName = Annotated[
-    str, Meta(pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$", max_length=128, description="a field name")
+    str,
+    Meta(
+        pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$(?!\n)", max_length=128, description="a field name"
+    ),
 ]
 Text = Annotated[str, Meta(min_length=1, max_length=256)]
 Method = Annotated[
     str,
-    Meta(pattern=r"^[A-Z][A-Z-]{0,31}$", description="a method in capitals, such as GET"),
+    Meta(pattern=r"^[A-Z][A-Z-]{0,31}$(?!\n)", description="a method in capitals, such as GET"),
 ]
 Secret = Annotated[str, Meta(min_length=16, max_length=256, description="a secret")]
 Content = Annotated[str, Meta(max_length=65_536, description="may have line breaks and tabs")]
@@ -100,8 +103,8 @@ class CookieAttributes(Struct, frozen=True):
 
     max_age_s: Annotated[int, Meta(ge=0, le=34_560_000)] = 31_536_000
     """0 makes a session cookie."""
-    path: Annotated[str, Meta(pattern=r"^/[!-:<-~]*$", max_length=256)] = "/"
-    domain: Annotated[str, Meta(pattern=r"^[A-Za-z0-9.-]*$", max_length=253)] = ""
+    path: Annotated[str, Meta(pattern=r"^/[!-:<-~]*$(?!\n)", max_length=256)] = "/"
+    domain: Annotated[str, Meta(pattern=r"^[A-Za-z0-9.-]*$(?!\n)", max_length=253)] = ""
     """Empty: the host that was asked, and no other."""
     same_site: Literal["Lax", "Strict", "None"] = "Lax"
     secure: bool = False
@@ -218,7 +221,10 @@ class HealthCheck(Struct, frozen=True):
     statuses: Annotated[
         tuple[
             Annotated[
-                str, Meta(pattern=r"^[1-5][0-9]{2}(-[1-5][0-9]{2})?$", description="200 or 200-299")
+                str,
+                Meta(
+                    pattern=r"^[1-5][0-9]{2}(-[1-5][0-9]{2})?$(?!\n)", description="200 or 200-299"
+                ),
             ],
             ...,
         ],
@@ -402,7 +408,7 @@ class Mirror(Struct, frozen=True):
     version: Name
     fraction: Annotated[float, Meta(ge=0, le=1)] = 1.0
     """So large a part of the requests."""
-    host_suffix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9.-]*$", max_length=64)] = ""
+    host_suffix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9.-]*$(?!\n)", max_length=64)] = ""
     """What is put behind the name in ``Host``, such as ``-shadow``."""
     body_bytes: Annotated[int, Meta(ge=0, le=16_777_216)] = 65_536
     """A request with a longer body is not copied."""
@@ -445,7 +451,7 @@ class Retry(Struct, frozen=True):
                 str,
                 Meta(
                     pattern=r"^(connect_failure|reset|timeout|bad_response"
-                    r"|[45][0-9]{2}(-[45][0-9]{2})?)$",
+                    r"|[45][0-9]{2}(-[45][0-9]{2})?)$(?!\n)",
                     description="connect_failure, reset, timeout, bad_response, 503 or 500-599",
                 ),
             ],
@@ -475,7 +481,7 @@ class Cors(Struct, frozen=True):
 
     allow_origins: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=256)]
     """``https://shop.example.com``, ``https://*.example.com``, or ``*``."""
-    allow_methods: tuple[Annotated[str, Meta(pattern=r"^([A-Z][A-Z-]{0,31}|\*)$")], ...] = (
+    allow_methods: tuple[Annotated[str, Meta(pattern=r"^([A-Z][A-Z-]{0,31}|\*)$(?!\n)")], ...] = (
         "GET",
         "HEAD",
         "POST",
@@ -512,7 +518,7 @@ class Control(Struct, frozen=True):
     url: Annotated[
         str,
         Meta(
-            pattern=r"^https?://[^\s/?#]+/?$",
+            pattern=r"^https?://[^\s/?#]+/?$(?!\n)",
             description="http://host:port or https://host:port, without a path",
         ),
     ]

@@ -20,7 +20,7 @@ from controlplane.app import Settings, running
 from proxy.model.errors import Problem
 from proxy.model.wire import Ack, Hello, Nack, Snapshot
 
-TOKEN = "a-token-for-tests"
+TOKEN = "a-token-for-tests-only"
 ROOT = Path(__file__).parents[2]
 SHOP = {
     "versions": {

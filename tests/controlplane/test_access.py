@@ -238,6 +238,9 @@ def test_a_token_that_is_wrongly_asked_for(url: str) -> None:
         ({**good, "role": "proxy", "services": ["shop"]}, "services"),
         ({**good, "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
         ({**good, "expires_at": "2099-01-01T00:00:00"}, "expires_at"),
+        ({**good, "expires_at": "9999-12-31T23:59:59-10:00"}, "expires_at"),
+        ({**good, "name": "ada\n"}, "name"),
+        ({**good, "name": "Admin"}, "name"),
         ({**good, "more": 1}, ""),
     ]
 

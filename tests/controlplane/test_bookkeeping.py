@@ -44,7 +44,7 @@ def test_a_copy_that_was_put_back_counts(tmp_path: Path) -> None:
             book = TokenBook(Wall())
             book.load(7, [record])
             assert await book.check(bearer.text)
-            await Bookkeeper(store, book, lambda: 0.0).refresh()
+            await Bookkeeper(store, book).refresh()
             assert (book.version, book.find(bearer.text)) == (0, None)
 
     asyncio.run(scenario())
@@ -61,7 +61,7 @@ def test_while_the_store_is_away_the_book_stays_and_it_is_said_once(
             async with sql.writing() as unit:
                 await unit.put_token(record, NOW)
             store, book = Shaky(sql), TokenBook(Wall())
-            keeper = Bookkeeper(store, book, lambda: 0.0)  # type: ignore[arg-type] # see Shaky
+            keeper = Bookkeeper(store, book)  # type: ignore[arg-type] # see Shaky
             await keeper.refresh()
             store.is_away = True
             running = asyncio.create_task(keeper.run())

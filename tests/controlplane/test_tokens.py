@@ -25,7 +25,7 @@ def test_the_token_itself_is_not_kept() -> None:
 def test_a_token_of_a_store_is_not_made_an_administrator_s() -> None:
     with pytest.raises(TokenError, match="SPLITWAY_TOKEN: this is a token of a store"):
         administrators_token(None, {"SPLITWAY_TOKEN": new_bearer().text})
-    assert administrators_token(None, {"SPLITWAY_TOKEN": "sw"}) == "sw"
+    assert administrators_token(None, {"SPLITWAY_TOKEN": "s" * 20}) == "s" * 20
     assert administrators_token(None, {}) is None
 
 
@@ -55,3 +55,11 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(TokenError, match="not text"):
         given_token(file, {})
+
+
+def test_an_administrator_s_token_that_can_be_guessed_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("nineteen-characters\n")
+    with pytest.raises(TokenError, match=r"token: 19 characters can be guessed.*openssl rand"):
+        administrators_token(file, {})
+    assert given_token(file, {}) == "nineteen-characters"  # whoever calls has what they were given

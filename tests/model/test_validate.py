@@ -61,14 +61,14 @@ def test_traffic_without_a_text_has_no_lines() -> None:
 
 
 def test_no_text_of_a_snapshot_ends_a_line() -> None:
-    """Patterns alone let a newline through at the end of a name."""
-    named = msgspec.convert({"generated": {"cookie": "id\n"}}, c.KeyFrom)
-    service = c.Service({"v1": c.Version(("http://a:1",))}, sticky=c.Sticky((named,)), salt="a\rb")
+    """A pattern's ``$`` alone lets a newline through at the end."""
+    with pytest.raises(msgspec.ValidationError, match="matching regex"):
+        msgspec.convert({"generated": {"cookie": "id\n"}}, c.KeyFrom)
+    service = c.Service({"v1": c.Version(("http://a:1",))}, salt="a\rb")
     match = c.Match(path=c.PathMatch(exact="/a\r\nX: y"))
     traffic = c.Traffic({"shop": service}, (c.Route("shop", match=match),))
     said = "control characters are not allowed, got "
     assert [problem for problem in check_traffic(traffic) if problem.message.startswith(said)] == [
-        Problem("services.shop.sticky.key[0].generated.cookie", said + r"'id\n'"),
         Problem("services.shop.salt", said + r"'a\rb'"),
         Problem("routes[0].match.path.exact", said + r"'/a\r\nX: y'"),
     ]

@@ -64,6 +64,7 @@ class Provider:
             "aud": AUDIENCE,
             "sub": "u-1",
             "email": "ann@example.com",
+            "email_verified": True,
             "groups": ["sre"],
             "iat": now,
             "exp": now + 600,

@@ -93,15 +93,17 @@ def test_the_highest_role_counts_with_all_of_its_services() -> None:
 @pytest.mark.parametrize(
     ("claims", "name"),
     [
-        ({"email": "ann@example.com"}, "oidc:ann@example.com"),
+        ({"email": "ann@example.com"}, "oidc:u-1"),
+        ({"email": "ann@example.com", "email_verified": "yes"}, "oidc:u-1"),
+        ({"email": "ann@example.com", "email_verified": "true"}, "oidc:ann@example.com"),
         ({"email": "ann@example.com", "email_verified": True}, "oidc:ann@example.com"),
         ({"email": "ann@example.com", "email_verified": False}, "oidc:u-1"),
         ({"email": "ann@example.com", "email_verified": "false"}, "oidc:u-1"),
-        ({"email": ["ann"]}, "oidc:u-1"),
-        ({"email": ""}, "oidc:u-1"),
-        ({"email": "a\nb"}, "oidc:u-1"),
-        ({"email": "x" * 201}, "oidc:u-1"),
-        ({"email": "a\nb", "sub": "\x1b[2J"}, None),
+        ({"email": ["ann"], "email_verified": True}, "oidc:u-1"),
+        ({"email": "", "email_verified": True}, "oidc:u-1"),
+        ({"email": "a\nb", "email_verified": True}, "oidc:u-1"),
+        ({"email": "x" * 201, "email_verified": True}, "oidc:u-1"),
+        ({"email": "a\nb", "email_verified": True, "sub": "\x1b[2J"}, None),
     ],
 )
 def test_names(claims: dict[str, Any], name: str | None) -> None:
@@ -111,5 +113,6 @@ def test_names(claims: dict[str, Any], name: str | None) -> None:
 
 def test_an_address_that_nobody_verified_gives_no_role() -> None:
     rule = "email=boss@example.com:admin"
-    assert caller({"email": "boss@example.com"}, rule)
+    assert caller({"email": "boss@example.com", "email_verified": True}, rule)
+    assert caller({"email": "boss@example.com"}, rule) is None
     assert caller({"email": "boss@example.com", "email_verified": False}, rule) is None

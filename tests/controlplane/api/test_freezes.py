@@ -124,6 +124,7 @@ def test_outside_of_the_windows_only_an_override_with_a_reason(tmp_path: Path) -
         ({"zone": "Europe/Atlantis"}, "windows[0].zone"),
         ({"zone": "../../etc/passwd"}, "windows[0].zone"),
         ({"opens": "9:00"}, "windows[0].opens"),
+        ({"closes": "17:00\n"}, "windows[0].closes"),
         ({"days": []}, "windows[0].days"),
         ({"days": ["someday"]}, "windows[0].days[0]"),
     ],

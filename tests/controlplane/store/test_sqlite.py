@@ -2,6 +2,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from controlplane.store import sqlite
 from controlplane.store.base import StoreError
@@ -88,3 +89,21 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "control.db").write_bytes(b"not a database, but long enough to look at" * 50)
     with pytest.raises(StoreError, match="not a database"):
         asyncio.run(open_database(store_url(tmp_path)))
+
+
+def test_no_connection_in_time_is_an_error_of_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create_async_engine
+
+    def small(url: str, **options: object) -> AsyncEngine:
+        return made(url, **options, pool_size=1, max_overflow=0, pool_timeout=0.05)
+
+    monkeypatch.setattr(sqlite, "create_async_engine", small)
+
+    async def scenario() -> None:
+        async with opened(store_url(tmp_path)) as store, store.reading():
+            with pytest.raises(StoreError, match="the store failed: QueuePool limit"):
+                await store.newest_number()
+
+    asyncio.run(scenario())
