@@ -74,13 +74,13 @@ class Client:
             headers["If-Match"] = f'"{if_match}"'
         return await self._call("PUT", path, query, msgspec.json.encode(body), headers)
 
-    async def add(self, path: str, body: object) -> Any:
+    async def add(self, path: str, body: object, query: Mapping[str, str] | None = None) -> Any:
         """Posts a body.
 
         Raises: CallError.
         """
         headers = {"Content-Type": "application/json"}
-        return await self._call("POST", path, None, msgspec.json.encode(body), headers)
+        return await self._call("POST", path, query, msgspec.json.encode(body), headers)
 
     async def change(
         self,

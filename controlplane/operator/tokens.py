@@ -11,6 +11,7 @@ import typer
 from controlplane.access.caller import Role
 from controlplane.operator import show
 from controlplane.operator.calling import asked, call, client_of, failed
+from controlplane.operator.history import DryRun
 from controlplane.secret_file import secret_file
 
 Json = Annotated[bool, typer.Option("--json", help="The API's answer instead of a table.")]
@@ -43,6 +44,7 @@ def tokens_create(
         str | None, typer.Option(metavar="TIME", help="Such as 2026-01-02T03:04:05Z.")
     ] = None,
     reason: Reason = "",
+    dry_run: DryRun = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A new file, which only you may read.")
     ] = None,
@@ -51,7 +53,11 @@ def tokens_create(
     body: dict[str, object] = {"name": name, "role": role.value, "reason": reason}
     body |= {"services": service} if service else {}
     body |= {"expires_at": expires} if expires else {}
-    _issue(client_of(context).add("/v1/tokens", body), out, replace=False)
+    calling = client_of(context).add("/v1/tokens", body, asked("", dry_run=dry_run))
+    if dry_run:
+        show.show_difference(call(calling))
+    else:
+        _issue(calling, out, replace=False)
 
 
 @tokens.command("rotate")
@@ -62,22 +68,32 @@ def tokens_rotate(
         int, typer.Option(min=0, max=86_400, help="Seconds that the secret before works on.")
     ] = 3_600,
     reason: Reason = "",
+    dry_run: DryRun = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Takes the place of the file's content.")
     ] = None,
 ) -> None:
     """Gives a token a new secret and prints it, this once."""
-    query = {"grace_s": str(grace), **(asked(reason, dry_run=False) or {})}
+    query = {"grace_s": str(grace), **(asked(reason, dry_run=dry_run) or {})}
     path = f"/v1/tokens/{_checked(ident)}/rotate"
-    _issue(client_of(context).change("POST", path, query), out, replace=True)
+    calling = client_of(context).change("POST", path, query)
+    if dry_run:
+        show.show_difference(call(calling))
+    else:
+        _issue(calling, out, replace=True)
 
 
 @tokens.command("revoke")
-def tokens_revoke(context: typer.Context, ident: Ident, reason: Reason = "") -> None:
+def tokens_revoke(
+    context: typer.Context, ident: Ident, reason: Reason = "", dry_run: DryRun = False
+) -> None:
     """Ends a token at once."""
-    path, query = f"/v1/tokens/{_checked(ident)}", asked(reason, dry_run=False)
+    path, query = f"/v1/tokens/{_checked(ident)}", asked(reason, dry_run=dry_run)
     answer = call(client_of(context).change("DELETE", path, query))
-    typer.echo(f"{answer['name']} ({answer['id']}) is revoked")
+    if dry_run:
+        show.show_difference(answer)
+    else:
+        typer.echo(f"{answer['name']} ({answer['id']}) is revoked")
 
 
 def _issue(calling: Coroutine[Any, Any, Any], out: Path | None, *, replace: bool) -> None:

@@ -2,7 +2,8 @@
 found is left out.
 
 Sources: Kubernetes' downward API, by the environment variables that pods usually give it
-(``POD_NAME``, ``POD_NAMESPACE``, ``NODE_NAME``); the ECS task metadata endpoint, version 4
+(``POD_NAME``, ``POD_NAMESPACE``, ``NODE_NAME``, and ``SERVICE_NAME`` and ``SERVICE_VERSION`` from
+the labels ``app.kubernetes.io/name`` and ``/version``); the ECS task metadata endpoint, version 4
 (``ECS_CONTAINER_METADATA_URI_V4``), asked once.
 """
 
@@ -21,7 +22,13 @@ ECS_URI = "ECS_CONTAINER_METADATA_URI_V4"
 ECS_S = 1.0
 """The endpoint is on the same host and answers within milliseconds."""
 MAX_ANSWER_BYTES = 1 << 20
-_POD = {"pod": "POD_NAME", "namespace": "POD_NAMESPACE", "node": "NODE_NAME"}
+_TOLD = {
+    "service": "SERVICE_NAME",
+    "version": "SERVICE_VERSION",
+    "pod": "POD_NAME",
+    "namespace": "POD_NAMESPACE",
+    "node": "NODE_NAME",
+}
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -36,13 +43,16 @@ class _Task(msgspec.Struct, frozen=True, rename="pascal"):
 
     task_arn: str = msgspec.field(default="", name="TaskARN")
     family: str = ""
+    revision: str = ""
+    service_name: str = ""
     availability_zone: str = ""
 
 
 async def identity_in(env: Mapping[str, str]) -> Identity:
     """What the environment says, and the ECS agent where it is there."""
-    place = {name: env.get(variable, "") for name, variable in _POD.items()}
     task = await _ecs_task(env[ECS_URI]) if env.get(ECS_URI) else _Task()
+    place = {"service": task.service_name, "version": task.revision}
+    place |= {name: env[variable] for name, variable in _TOLD.items() if env.get(variable)}
     place |= {"ecs_task": task.task_arn, "ecs_family": task.family}
     return Identity(
         zone=task.availability_zone[:MAX_ZONE_CHARS],

@@ -12,6 +12,8 @@ TASK = {
     "Cluster": "default",
     "TaskARN": "arn:aws:ecs:eu-1:1234:task/default/abc",
     "Family": "shop",
+    "Revision": "17",
+    "ServiceName": "shop-service",
     "AvailabilityZone": "eu-1a",
     "Containers": [],
 }
@@ -37,10 +39,10 @@ async def ecs(answer: web.Response, hold: asyncio.Event | None = None) -> AsyncI
         await runner.cleanup()
 
 
-def asked(answer: web.Response) -> Identity:
+def asked(answer: web.Response, **env: str) -> Identity:
     async def scenario() -> Identity:
         async with ecs(answer) as uri:
-            return await identity_in({ECS_URI: uri})
+            return await identity_in({ECS_URI: uri, **env})
 
     return asyncio.run(scenario())
 
@@ -51,13 +53,18 @@ def test_nothing_is_known_where_nothing_is_said() -> None:
 
 def test_a_pod_knows_its_name() -> None:
     env = {"POD_NAME": "shop-1", "POD_NAMESPACE": "web", "NODE_NAME": "n" * 999, "HOME": "/"}
+    env |= {"SERVICE_NAME": "shop", "SERVICE_VERSION": "1.4.0"}
     place = {"pod": "shop-1", "namespace": "web", "node": "n" * 256}
+    place |= {"service": "shop", "version": "1.4.0"}
     assert asyncio.run(identity_in(env)) == Identity(place=place)
 
 
 def test_a_task_of_ecs_is_asked_where_it_runs() -> None:
-    place = {"ecs_task": str(TASK["TaskARN"]), "ecs_family": "shop"}
+    task = {"ecs_task": str(TASK["TaskARN"]), "ecs_family": "shop"}
+    place = {"service": "shop-service", "version": "17", **task}
     assert asked(web.json_response(TASK)) == Identity("eu-1a", place)
+    place |= {"version": "1.4.0"}
+    assert asked(web.json_response(TASK), SERVICE_VERSION="1.4.0") == Identity("eu-1a", place)
 
 
 @pytest.mark.parametrize(

@@ -80,3 +80,23 @@ def test_who_sees_one_service_may_wait_for_its_change(cli: Cli) -> None:
     made = cli.says("tokens", "create", "--name", "ada", "--role", "operator", "--service", "shop")
     cli.env["SPLITWAY_TOKEN"] = made.strip()
     assert "revision 2" in cli.says("weights", "set", "shop", "stable=1", "--wait")
+
+
+def test_a_dry_run_tells_and_changes_nothing(cli: Cli) -> None:
+    create = ("tokens", "create", "--name", "ada", "--role", "viewer")
+    file = cli.folder / "token"
+    said = cli.says(*create, "--dry-run", "--out", str(file))
+    assert "ada" in said
+    assert "viewer" in said
+    assert "nothing was changed" in said
+    assert "sw_" not in said
+    assert not file.exists()
+    assert json.loads(cli.says("tokens", "list", "--json"))["tokens"] == []
+    cli.says(*create)
+    before = only(cli)
+    for command in ("rotate", "revoke"):
+        said = cli.says("tokens", command, str(before["id"]), "--dry-run")
+        assert "nothing was changed" in said
+        assert "sw_" not in said
+    assert "ed_at" in said
+    assert only(cli) == before
