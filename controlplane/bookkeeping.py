@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from controlplane.access.book import TokenBook
 from controlplane.store.base import Store, StoreError
+from controlplane.store.uncut import uncut
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class Bookkeeper:
         while True:
             await asyncio.sleep(NOTED_S)
             try:
-                await self.note_used()
+                await uncut(self.note_used())
             except StoreError as error:
                 _log.warning("it is not noted which tokens are used: %s", error)
 

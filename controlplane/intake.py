@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 from controlplane.rollup import Cells, count, raised
 from controlplane.screening import Known, Screened, Seen, refusal_of, requests_in, screen
 from controlplane.store.base import Store, StoreError
+from controlplane.store.uncut import uncut
 from proxy.model.wire import Report, ReportAck
 
 _log = logging.getLogger(__name__)
@@ -100,14 +101,11 @@ class Intake:
     async def run(self) -> None:
         """Writes for ever; when it is cancelled, what still waits first."""
         fails = False
-        writing: asyncio.Task[None] | None = None
         try:
             while True:
                 await asyncio.sleep(BATCH_S)
-                writing = asyncio.create_task(self.flush(), name="reports to the store")
                 try:
-                    # Cancelled in the middle, it would leave SQLite locked for the last one.
-                    await asyncio.shield(writing)
+                    await uncut(self.flush())
                 except StoreError as error:
                     if not fails:
                         _log.warning("reports wait for the store: %s", error)
@@ -117,8 +115,6 @@ class Intake:
         finally:
             with contextlib.suppress(StoreError, TimeoutError):
                 async with asyncio.timeout(_LAST_S):
-                    if writing is not None:
-                        await asyncio.gather(writing, return_exceptions=True)
                     await self.flush()
 
     async def flush(self) -> None:

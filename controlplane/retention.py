@@ -12,6 +12,7 @@ from typing import Final
 from controlplane.rollup import LEVELS
 from controlplane.screening import REMEMBERED_S
 from controlplane.store.base import Store, StoreError
+from controlplane.store.uncut import uncut
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Retention:
             if not self._leads():
                 continue
             try:
-                await self.forget()
+                await uncut(self.forget())
             except StoreError as error:
                 _log.warning("figures that are too old are still there: %s", error)
 

@@ -10,7 +10,7 @@ import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -55,6 +55,7 @@ class SqliteDatabase:
         """
         path = sqlite_path(url)
         lock = await _lock(path)
+        _make_own(path)
         engine = _engine(path)
         try:
             with translated():
@@ -147,6 +148,13 @@ def sqlite_path(url: str) -> Path:
     if not parsed.database or parsed.database == ":memory:":
         raise StoreError(f"store {url!r}: name a file; what is in memory only is not durable")
     return Path(parsed.database)
+
+
+def _make_own(path: Path) -> None:
+    """A new file only its owner may read, and what SQLite puts beside it likewise: it may hold
+    secrets of the configuration. One that is there keeps the mode that somebody gave it."""
+    with suppress(OSError):  # SQLite says it better
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

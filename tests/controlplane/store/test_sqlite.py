@@ -107,3 +107,28 @@ def test_no_connection_in_time_is_an_error_of_the_store(
                 await store.newest_number()
 
     asyncio.run(scenario())
+
+
+def modes_in(folder: Path) -> dict[str, int]:
+    return {each.name: each.stat().st_mode & 0o777 for each in folder.iterdir()}
+
+
+def test_only_its_owner_may_read_it_and_what_is_beside_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(store_url(tmp_path)) as store:
+            await append(store, shop(a=1))
+            files = modes_in(tmp_path)
+            assert set(files) >= {"control.db", "control.db-wal", "control.db.lock"}
+            assert set(files.values()) == {0o600}
+
+    asyncio.run(scenario())
+
+
+def test_a_mode_that_was_given_stays(tmp_path: Path) -> None:
+    (tmp_path / "control.db").touch(mode=0o640)
+
+    async def scenario() -> None:
+        async with opened(store_url(tmp_path)):
+            assert (tmp_path / "control.db").stat().st_mode & 0o777 == 0o640
+
+    asyncio.run(scenario())
