@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from proxy.model.wire import ReportRow
+from proxy.model.users import merged
+from proxy.model.wire import ReportRow, Sample
 from proxy.telemetry.histogram import EDGES, OVERFLOW, quantile
 
 LEVELS: Final[dict[str, int]] = {"10s": 10, "1m": 60, "1h": 3_600}
@@ -43,6 +44,10 @@ class Figures(msgspec.Struct):
     reports: int = 0
     """Of everybody: how many were counted, and the sum of their lengths."""
     seconds: float = 0.0
+    users: Sample | None = None
+    """Who was seen; null where nobody looked."""
+    erring: Sample | None = None
+    """Of them, those whom an error was charged for."""
 
     def add(self, more: "Figures") -> None:
         """Counts more in."""
@@ -52,6 +57,8 @@ class Figures(msgspec.Struct):
         self.share = self.share if self.share == more.share else None
         self.reports += more.reports
         self.seconds += more.seconds
+        self.users = merged(self.users, more.users)
+        self.erring = merged(self.erring, more.erring)
 
 
 Cells = dict[CellKey, Figures]
@@ -68,7 +75,14 @@ def count(cells: Cells, rows: Iterable[ReportRow], start_s: float, length_s: flo
     told = Figures(reports=1, seconds=length_s) if length_s else Figures()
     _add(cells, CellKey(SHORTEST_S, start, *EVERYBODY), told)
     for row in rows:
-        figures = Figures(row.requests, row.errors, row.latency, row.share)
+        figures = Figures(
+            row.requests,
+            row.errors,
+            row.latency,
+            row.share,
+            users=row.users,
+            erring=row.erring,
+        )
         _add(cells, CellKey(SHORTEST_S, start, row.service, row.version, row.segment), figures)
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from proxy.model.config import Service, Traffic
+from proxy.model.users import users_in
 from proxy.model.wire import Report, ReportRow
 
 MAX_SKEW_S: Final = 5.0
@@ -159,4 +160,14 @@ def _flaw(row: ReportRow, most: float) -> str:
     timed = sum(row.latency.values())
     if timed != (0 if row.segment else row.requests):
         return f"latency: it has {timed} of {row.requests} requests"
+    return _users_flaw(row)
+
+
+def _users_flaw(row: ReportRow) -> str:
+    for name, sample in (("users", row.users), ("erring", row.erring)):
+        if sample is not None:
+            try:
+                users_in(sample)
+            except ValueError as error:
+                return f"{name}: {error}"
     return ""

@@ -25,7 +25,7 @@ from proxy.model.config import Config, traffic_of
 from proxy.model.errors import ConfigError, Problem
 from proxy.model.found import sources_of
 from proxy.model.parse import parse_config
-from proxy.model.wire import Counts, Hello, Install, Snapshot
+from proxy.model.wire import Counts, Hello, Install, Snapshot, UsersTaken
 from proxy.net.plane import make_router
 from proxy.sync.file import FileWatch
 from proxy.sync.identity import Identity, identity_in
@@ -56,6 +56,9 @@ class Workers(Protocol):
 
     async def counts(self) -> Counts:
         """What all workers, past ones too, have counted."""
+
+    async def take_users(self) -> UsersTaken:
+        """Who was seen by any of them since the last time; the first time nobody."""
 
     async def reopen_log(self) -> None:
         """Open the access log anew."""
@@ -298,7 +301,11 @@ class Agent:
         if self._shares is None:
             self._shares = shares_of(snapshot.tables)
         shares = self._shares
+        # Before the counts, so that the requests of these users are among those.
+        is_wanted = self._reporting is not None and self._reporting.is_wanted
+        users = await self._workers.take_users() if is_wanted else UsersTaken()
         return Measured(
+            users=users,
             counts=await self._workers.counts(),
             store="" if self._source == "file" else snapshot.store,
             revision=snapshot.revision,

@@ -16,6 +16,7 @@ from typing import Any
 
 import proxy
 from proxy.model.errors import ConfigError, Problem
+from proxy.model.users import joined
 from proxy.model.wire import (
     Ack,
     Counts,
@@ -26,6 +27,8 @@ from proxy.model.wire import (
     Nack,
     Pull,
     Reopen,
+    TakeUsers,
+    UsersTaken,
 )
 from proxy.net.plane import make_router
 from proxy.supervisor.link import Link, LinkClosed
@@ -116,6 +119,9 @@ class Fleet:
         self._install = install
         self._members: dict[int, _Member] = {}
         self._counts = FleetCounts()
+        self._sees_users = False
+        self._left_users: list[UsersTaken] = []
+        """Whom workers had seen that ended in order since users were asked for."""
         self._unready = set(range(len(places)))
         self._refusal = ""
         self._settled = asyncio.Event()
@@ -165,6 +171,14 @@ class Fleet:
         await self._pull()
         return self._counts.total()
 
+    async def take_users(self) -> UsersTaken:
+        """Who was seen by any worker since the last time; what one that was killed has seen since
+        then is lost."""
+        self._sees_users = True
+        answers = await self._ask_all(TakeUsers())
+        left, self._left_users = self._left_users, []
+        return joined([*left, *(each for each in answers if isinstance(each, UsersTaken))])
+
     async def reopen_log(self) -> None:
         """Have every worker open its access log anew, after it was rotated."""
         await self._ask_all(Reopen())
@@ -197,6 +211,7 @@ class Fleet:
             del self._members[place]
             if member.left is not None:
                 self._counts.told(place, member.left.counts)
+                self._left_users.append(member.left.users)
             if self._leaving and member.serves and not (member.left and member.left.clean):
                 self._cut = True
             self._counts.left(place)
@@ -209,6 +224,8 @@ class Fleet:
             if isinstance(answer, Ack) and given is not self._install:
                 answer = await member.ask(self._install, ANSWER_S)
             if isinstance(answer, Ack):
+                if self._sees_users:
+                    await member.ask(TakeUsers(), ANSWER_S)  # from its first request on
                 self._is_ready(place, member)
                 return
         if isinstance(answer, Nack):

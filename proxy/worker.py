@@ -24,7 +24,9 @@ from proxy.model.wire import (
     Nack,
     Pull,
     Reopen,
+    TakeUsers,
     ToWorker,
+    UsersTaken,
 )
 from proxy.net.load import Load
 from proxy.net.plane import Plane
@@ -91,6 +93,11 @@ class Worker:
             copies_dropped=self._plane.mirrors.dropped,
         )
 
+    async def take_users(self) -> UsersTaken:
+        """Who was seen since the last time; the first time nobody."""
+        self._plane.see_users()
+        return self._registry.take_users()
+
     async def reopen_log(self) -> None:
         """Open the access log anew, after it was rotated."""
         if self._log:
@@ -137,12 +144,16 @@ class _Child:
         self._sockets = sockets
         self._worker: Worker | None = None
 
-    async def obey(self, order: Install | Pull | Reopen) -> Ack | Nack | Counts:
+    async def obey(
+        self, order: Install | Pull | TakeUsers | Reopen
+    ) -> Ack | Nack | Counts | UsersTaken:
         """Do it; returns the answer."""
         if isinstance(order, Install):
             problems = await self._install(order)
             revision = order.snapshot.revision
             return Nack(revision, problems) if problems else Ack(revision)
+        if isinstance(order, TakeUsers):
+            return await self.take_users()
         if isinstance(order, Reopen) and self._worker is not None:
             await self._worker.reopen_log()
         return await self.counts()
@@ -157,7 +168,8 @@ class _Child:
         clean &= await draining
         obeying.cancel()
         await asyncio.wait((obeying,))
-        await link.send(Left(await self.counts(), clean))
+        users = await self.take_users()
+        await link.send(Left(await self.counts(), clean, users))
 
     async def drain(self, deadline_s: float) -> bool:
         """Finish and close. Returns whether nothing had to be cut."""
@@ -166,6 +178,10 @@ class _Child:
     async def counts(self) -> Counts:
         """What was counted so far."""
         return await self._worker.counts() if self._worker is not None else Counts(versions=())
+
+    async def take_users(self) -> UsersTaken:
+        """Who was seen since the last time."""
+        return await self._worker.take_users() if self._worker is not None else UsersTaken()
 
     async def _install(self, install: Install) -> tuple[Problem, ...]:
         if self._worker is not None:

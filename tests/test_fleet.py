@@ -13,8 +13,20 @@ import msgspec
 import pytest
 
 from proxy import fleet as fleet_module
+from proxy.core.user import user_of
 from proxy.fleet import Fleet
-from proxy.model.config import AccessLog, Config, traffic_of
+from proxy.model.config import (
+    AccessLog,
+    Config,
+    KeyFrom,
+    Match,
+    Route,
+    Service,
+    Sticky,
+    Version,
+    traffic_of,
+)
+from proxy.model.users import users_in
 from proxy.model.wire import Ack, Counts, FromWorker, Install, Left, Pull, Snapshot, ToWorker
 from proxy.net.listener import bind
 from proxy.supervisor.link import Link
@@ -110,6 +122,48 @@ def test_changes_while_all_are_killed_reach_their_successors() -> None:
             assert {await built.body() for _ in range(8)} == {b"new"}
             await replaced(built.fleet, pids)
             assert built.fleet.restarts == 2
+
+    run(test)
+
+
+def test_users_of_all_workers_are_one_crowd_and_outlive_who_leaves() -> None:
+    async def test() -> None:
+        async with RawBackend(replying(OK)) as backend:
+            endpoints = (backend.endpoint,)
+            versions = {name: Version(endpoints=endpoints) for name in ("a", "b")}
+            service = Service(
+                versions=versions,
+                weights={"a": 50, "b": 50},
+                sticky=Sticky((KeyFrom(header="X-User"),)),
+            )
+            config = Config(services={"shop": service}, routes=(Route("shop", match=Match()),))
+            async with running(config) as built:
+
+                async def visit(names: range) -> set[int]:
+                    for name in names:
+                        async with RawClient(built.where) as client:
+                            field = f"X-User: {name}"
+                            assert (
+                                await client.ask(get("/", field, "Connection: close"))
+                            ).status == 200
+                    return {user_of(str(name).encode()) for name in names}
+
+                async def seen() -> list[int]:
+                    taken = (await built.fleet.take_users()).seen
+                    return sorted(user for each in taken for user in users_in(each.users))
+
+                await visit(range(5))
+                assert await seen() == []  # nobody had asked
+                everybody = await visit(range(40)) | await visit(range(20))
+                assert await seen() == sorted(everybody)
+                assert await seen() == []
+                pids = set(built.fleet.pids)
+                for pid in pids:
+                    os.kill(pid, signal.SIGKILL)
+                await replaced(built.fleet, pids)
+                last = await visit(range(50, 60))
+                assert await built.fleet.drain(5.0)
+                assert await seen() == sorted(last)
 
     run(test)
 

@@ -20,6 +20,7 @@ from controlplane.rollup import LEVELS, CellKey, Figures, quantile_s
 from controlplane.store.base import Store
 from proxy.model.config import Name
 from proxy.model.errors import Problem
+from proxy.model.users import estimate
 from proxy.model.wire import MAX_SEGMENT_CHARS
 
 Level = Literal["10s", "1m", "1h"]
@@ -48,6 +49,12 @@ class VersionFigures(msgspec.Struct, frozen=True):
     error_rate: float
     share: float | None
     """Of the users; null where it changed, where proxies differ, and by segment."""
+    users: int | None
+    """How many were seen, each once however many proxies they came to. Exact up to 256, about
+    beyond; testers are not among them. Null where nobody looked: users are not split, or have no
+    sticky key."""
+    erring_users: int | None
+    """Of them, those who met an error."""
     p50_s: float | None
     """As the others, null by segment."""
     p95_s: float | None
@@ -140,6 +147,8 @@ def _view(key: CellKey, sums: Figures) -> VersionFigures:
         errors=sums.errors,
         error_rate=sums.errors / sums.requests if sums.requests else 0.0,
         share=sums.share,
+        users=None if sums.users is None else estimate(sums.users),
+        erring_users=None if sums.erring is None else estimate(sums.erring),
         p50_s=quantile_s(sums.latency, 0.5),
         p95_s=quantile_s(sums.latency, 0.95),
         p99_s=quantile_s(sums.latency, 0.99),

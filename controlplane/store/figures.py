@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, select, updat
 from controlplane.rollup import EVERYBODY, CellKey, Cells, Figures
 from controlplane.screening import Seen
 from controlplane.store.tables import figures, seen_reports
+from proxy.model.wire import Sample
 
 _T = TypeVar("_T")
 _AT_ONCE = 500
@@ -29,6 +30,7 @@ _KEY = (
 )
 _encode = msgspec.msgpack.Encoder().encode
 _latency = msgspec.msgpack.Decoder(dict[int, int])
+_sample = msgspec.msgpack.Decoder(Sample)
 
 
 def add_figures(connection: Connection, cells: Cells) -> None:
@@ -142,7 +144,12 @@ def forget_seen(connection: Connection, before: datetime) -> None:
 
 def _values(key: CellKey, sums: Figures, prefix: str = "") -> dict[str, Any]:
     names = {f"{prefix}{name}": value for name, value in key._asdict().items()}
-    return names | msgspec.structs.asdict(sums) | {"latency": _encode(sums.latency)}
+    packed = {
+        "latency": _encode(sums.latency),
+        "users": None if sums.users is None else _encode(sums.users),
+        "erring": None if sums.erring is None else _encode(sums.erring),
+    }
+    return names | msgspec.structs.asdict(sums) | packed
 
 
 def _figures(row: Row[Any]) -> Figures:
@@ -153,6 +160,8 @@ def _figures(row: Row[Any]) -> Figures:
         row.share,
         row.reports,
         row.seconds,
+        None if row.users is None else _sample.decode(row.users),
+        None if row.erring is None else _sample.decode(row.erring),
     )
 
 

@@ -172,8 +172,11 @@ figures = Table(
     Column("share", Float(53), nullable=True),
     Column("reports", BigInteger, nullable=False),
     Column("seconds", Float(53), nullable=False),
+    Column("users", LargeBinary, nullable=True),
+    Column("erring", LargeBinary, nullable=True),
 )
-"""Sums of reports: ``controlplane.rollup``. ``start`` is Unix time, ``latency`` MessagePack."""
+"""Sums of reports: ``controlplane.rollup``. ``start`` is Unix time; ``latency``, ``users`` and
+``erring`` are MessagePack."""
 
 seen_reports = Table(
     "seen_reports",

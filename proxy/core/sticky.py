@@ -76,6 +76,17 @@ def compile_sticky(sticky: Sticky, trusted: TrustedProxies, new_id: NewId) -> Fi
     return find
 
 
+def generated_cookies(sticky: Sticky) -> tuple[str, ...]:
+    """Names of the id cookies that may be made."""
+    names = []
+    for source in sticky.key:
+        if source == "generated":
+            names.append(GeneratedId().cookie)
+        elif isinstance(source, KeyFrom) and _kind(source) == "generated":
+            names.append((source.generated or GeneratedId()).cookie)
+    return tuple(names)
+
+
 def _step(source: KeySource, trusted: TrustedProxies, new_id: NewId) -> FindKey:
     if source == "generated":
         return _generated(GeneratedId(), new_id)

@@ -4,7 +4,8 @@ Control stream (WebSocket text frames of JSON, one message each): the proxy open
 the control plane sends whole, numbered ``Snapshot``s; the proxy answers each with ``Ack`` or
 ``Nack``. Once ``Reporting`` has asked for them, the proxy sends ``Report``s, each answered with
 ``ReportAck``. Worker link (length-prefixed MessagePack, see ``proxy.supervisor.link``): ``Install``
-is answered the same way, ``Pull`` with ``Counts``; ``Leave`` with ``Left`` and the process's end.
+is answered the same way, ``Pull`` with ``Counts``, ``TakeUsers`` with ``UsersTaken``; ``Leave``
+with ``Left`` and the process's end.
 """
 
 from datetime import datetime
@@ -25,6 +26,7 @@ LAST_BUCKET = 321
 """Of latency: ``proxy.telemetry.histogram.OVERFLOW``."""
 MAX_COUNT = 2**53
 """What every reader of JSON takes for the number it is."""
+MAX_SAMPLE_BYTES = 2_048
 MAX_ROWS = 5_000
 MAX_INTERVAL_S = 400 * 86_400.0
 
@@ -75,6 +77,15 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     """It sends reports if it is asked to."""
 
 
+class Sample(msgspec.Struct, frozen=True):
+    """Some of the users that were seen, by their hashes (``proxy.model.users``)."""
+
+    depth: Annotated[int, Meta(ge=0, le=64)]
+    """All those whose hash begins with so many zero bits: each stands for 2^depth."""
+    users: Annotated[bytes, Meta(max_length=MAX_SAMPLE_BYTES)]
+    """Eight bytes each, big-endian, ascending."""
+
+
 class ReportRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one version did in a report's interval, for all or for one segment of its audience."""
 
@@ -91,6 +102,10 @@ class ReportRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """By bucket (``proxy.telemetry.histogram``), empty ones left out; not by segment."""
     share: Annotated[float, Meta(ge=0, le=1)] | None = None
     """Of the users, in force all through the interval; left out if it changed, and by segment."""
+    users: Sample | None = None
+    """Who was seen, without testers; left out where nobody has a sticky key."""
+    erring: Sample | None = None
+    """Of them, those whose first attempt was an error or brought no answer."""
 
 
 class Report(msgspec.Struct, frozen=True, tag="report"):
@@ -182,6 +197,23 @@ class VersionCounts(msgspec.Struct):
     """The same by ``"dimension=value"``, without testers."""
 
 
+class UsersSeen(msgspec.Struct, frozen=True):
+    """Who was seen by one version since it was asked last; by segment, too."""
+
+    service: str
+    version: str
+    segment: str
+    users: Sample
+    erring: Sample
+
+
+class UsersTaken(msgspec.Struct, frozen=True, tag="users-taken"):
+    """Everybody that a worker has seen since it was asked last. The first time nobody: who is
+    never asked does not look at users."""
+
+    seen: tuple[UsersSeen, ...] = ()
+
+
 class EndpointStates(msgspec.Struct):
     """In how many processes an endpoint is in which state, and what they ask of it now."""
 
@@ -244,6 +276,10 @@ class Pull(msgspec.Struct, frozen=True, tag="pull"):
     """Asks a worker for its ``Counts`` now."""
 
 
+class TakeUsers(msgspec.Struct, frozen=True, tag="take-users"):
+    """Asks a worker for the ``UsersTaken`` since the last time."""
+
+
 class Reopen(msgspec.Struct, frozen=True, tag="reopen"):
     """Tells a worker that its access log was rotated; answered with ``Counts``."""
 
@@ -260,9 +296,10 @@ class Left(msgspec.Struct, frozen=True, tag="left"):
     counts: Counts
     clean: bool
     """Whether nothing had to be cut."""
+    users: UsersTaken = UsersTaken()
 
 
 ToControl = Hello | Ack | Nack | Report
 FromControl = Snapshot | Reporting | ReportAck
-ToWorker = Install | Pull | Reopen | Leave
-FromWorker = Ack | Nack | Counts | Left
+ToWorker = Install | Pull | TakeUsers | Reopen | Leave
+FromWorker = Ack | Nack | Counts | UsersTaken | Left

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.core.decision import Decision
+    from proxy.core.segments import FindSegments
+    from proxy.core.user import FindUser
     from proxy.http1.request import RequestHead
     from proxy.net.downstream import DownstreamConnection
     from proxy.net.faults import FaultPolicy
@@ -682,10 +684,21 @@ class Exchange(Asker):
         )
         if self._charged:
             self._version.observer.charged()
-        find = self._version.find_segments
-        if find is not None and self.decision.source != "override":
-            segments = find(self._head, self._downstream.peer)
-            self._version.observer.belonged(segments, status, charged=self._charged)
+        find, find_user = self._version.find_segments, self._version.find_user
+        if (find is not None or find_user is not None) and self.decision.source != "override":
+            self._count_audience(find, find_user)
+
+    def _count_audience(self, find: FindSegments | None, find_user: FindUser | None) -> None:
+        """Whose it was; testers are nobody's audience."""
+        peer, observer = self._downstream.peer, self._version.observer
+        segments: tuple[str, ...] = ()
+        if find is not None:
+            segments = find(self._head, peer)
+            observer.belonged(segments, self.status, charged=self._charged)
+        if find_user is not None:
+            user = find_user(self._head, peer, self.decision.set_cookies)
+            if user:
+                observer.saw(user, segments, charged=self._charged)
 
     def _log(self) -> None:
         log = self._runtime.log

@@ -29,6 +29,9 @@ class VersionObserver(Protocol):
         """A finished request was one of these segments' (``dimension=value``); ``charged`` as
         above."""
 
+    def saw(self, user: int, segments: tuple[str, ...], *, charged: bool) -> None:
+        """A finished request was this user's (``proxy.core.user``)."""
+
     def ejected(self) -> None:
         """An endpoint was taken out for what its requests met."""
 

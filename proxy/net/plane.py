@@ -12,6 +12,7 @@ import random
 import secrets
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -22,6 +23,7 @@ from proxy.core.router import Router, compile_router
 from proxy.core.segments import compile_segments
 from proxy.core.slot import SLOTS
 from proxy.core.token_bucket import TokenBucket
+from proxy.core.user import compile_user
 from proxy.http1.forward import Hop
 from proxy.model.address import parse_endpoint
 from proxy.model.config import Breakers, Downstream, Limits, RateLimit
@@ -44,7 +46,7 @@ from proxy.net.turns import Turns
 
 if TYPE_CHECKING:
     from proxy.core.decision import Target
-    from proxy.model.config import Config, Route, Service
+    from proxy.model.config import Config, Route, Service, Sticky
     from proxy.model.wire import Snapshot
     from proxy.net.edits import Edits
     from proxy.net.observer import VersionObserver
@@ -89,9 +91,10 @@ class Plane:
     # With as many attributes as these, an instance without slots is a dictionary, and slower.
     __slots__ = (
         "_acceptors", "_buckets", "_hops", "_idents", "_log", "_nobody", "_observe",
-        "_observe_copies", "_pools", "_room_at", "_sweep", "_tasks", "_trusted", "_tunnel_s",
-        "_upstream_s", "_watches", "connections", "downstream", "draining", "idle_s", "limits",
-        "load", "look_s", "loop", "mirrors", "outbox", "runtime", "timers", "tunnels", "turns",
+        "_observe_copies", "_pools", "_room_at", "_sees_users", "_sticky", "_sweep", "_tasks",
+        "_trusted", "_tunnel_s", "_upstream_s", "_watches", "connections", "downstream", "draining",
+        "idle_s", "limits", "load", "look_s", "loop", "mirrors", "outbox", "runtime", "timers",
+        "tunnels", "turns",
     )  # fmt: skip
 
     def __init__(
@@ -127,11 +130,25 @@ class Plane:
         self._tasks: set[asyncio.Task[None]] = set()
         self._idents = Idents(os.urandom(8).hex().encode())
         self._trusted = TrustedProxies(())
+        self._sees_users = False
+        self._sticky: list[Sticky] = []
         self._hops: dict[str, Hop] = {}
         self._room_at = 0.0
         self._tunnel_s = 10.0
         self._upstream_s = 4.0
         self._sweep: asyncio.TimerHandle = self.loop.call_later(SWEEP_S, self._sweep_pools)
+
+    def see_users(self) -> None:
+        """Look from now on whose requests are, where users are split between versions; until this
+        is asked, nobody does."""
+        self._sees_users = True
+        targets = self.runtime.router.versions
+        shares = Counter(target.service for target in targets if target.share)
+        for target, version, sticky in zip(
+            targets, self.runtime.versions, self._sticky, strict=True
+        ):
+            if shares[target.service] > 1:
+                version.find_user = compile_user(sticky, self._trusted)
 
     def install(self, config: Config, snapshot: Snapshot, found: FoundEndpoints = NOTHING) -> None:
         """Serve from now on by ``snapshot``, and by what ``config`` says of this process.
@@ -167,6 +184,7 @@ class Plane:
         for target, version in zip(router.versions, versions, strict=True):
             segments = snapshot.traffic.services[target.service].segments
             version.find_segments = compile_segments(segments, trusted)
+        self._sticky = [snapshot.traffic.services[each.service].sticky for each in router.versions]
         _set_fallbacks(snapshot.traffic.services, router.versions, versions)
         edits = compile_edits(router.routes, snapshot.traffic.services, router.versions)
         self.runtime = Runtime(
@@ -187,6 +205,8 @@ class Plane:
         gone = [pool for name, pool in self._pools.items() if name not in pools]
         self._pools = pools
         self._trusted = trusted
+        if self._sees_users:
+            self.see_users()
         self._hops = {}
         self._tunnel_s = config.drain.tunnel_s
         self.downstream = config.downstream

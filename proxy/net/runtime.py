@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from proxy.core.router import Router
     from proxy.core.segments import FindSegments
     from proxy.core.token_bucket import TokenBucket
+    from proxy.core.user import FindUser
     from proxy.http1.errors import BadRequest
     from proxy.http1.forward import Hop
     from proxy.http1.request import RequestHead
@@ -65,13 +66,14 @@ class VersionRuntime:
     Attributes:
         fallback: who serves its users while none of its endpoints works.
         find_segments: tells which segments a request belongs to, if anybody wants to know.
+        find_user: tells whose a request is; likewise.
         opening: requests that wait for a connection.
         retrying: requests that are tried once more.
     """
 
     __slots__ = (
-        "_balance", "_breakers", "_pools", "endpoints", "fallback", "find_segments", "observer",
-        "opening", "retrying", "timers",
+        "_balance", "_breakers", "_pools", "endpoints", "fallback", "find_segments", "find_user",
+        "observer", "opening", "retrying", "timers",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +88,7 @@ class VersionRuntime:
         self.endpoints = endpoints
         self.fallback: VersionRuntime | None = None
         self.find_segments: FindSegments | None = None
+        self.find_user: FindUser | None = None
         self._breakers = breakers
         self.opening = 0
         self.retrying = 0

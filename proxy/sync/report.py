@@ -11,13 +11,14 @@ Source: docs/adr/0022.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from proxy.core.slot import SLOTS
+from proxy.model import users
 from proxy.model.wire import (
     MAX_INTERVAL_S,
     MAX_ROWS,
@@ -26,6 +27,7 @@ from proxy.model.wire import (
     ReportAck,
     ReportRow,
     SplitTable,
+    UsersTaken,
     VersionCounts,
 )
 
@@ -44,6 +46,8 @@ MAX_BYTES = 400_000
 """Of one report, about: the control plane takes messages of up to 1 MiB."""
 _ROW_BYTES, _BUCKET_BYTES = 400, 12
 """At most, with names of 63 characters."""
+
+NOBODY = UsersTaken()
 
 Shares = Mapping[tuple[str, str], float]
 """By service and version, 0 to 1."""
@@ -76,10 +80,15 @@ def shares_of(tables: Mapping[str, SplitTable]) -> dict[tuple[str, str], float]:
 
 
 def difference(
-    before: Counts, after: Counts, shares_before: Shares, shares_after: Shares
+    before: Counts,
+    after: Counts,
+    shares_before: Shares,
+    shares_after: Shares,
+    taken: UsersTaken = NOBODY,
 ) -> tuple[ReportRow, ...]:
     """What was counted between two looks at the same counters. What counted nothing has no row: the
     report says by itself that somebody looked."""
+    shares = {key: share for key, share in shares_after.items() if share == shares_before.get(key)}
     known = {(counts.service, counts.version): counts for counts in before.versions}
     now = {(counts.service, counts.version): counts for counts in after.versions}
     rows: list[ReportRow] = []
@@ -88,18 +97,36 @@ def difference(
         requests = sum(counts.requests.values()) - sum(then.requests.values())
         if not requests or not key[0]:  # those without a name reached no service
             continue
-        share = shares_after.get(key)
         rows.append(
             ReportRow(
                 *key,
                 requests=requests,
                 errors=counts.errors - then.errors,
                 latency=_grown(then.latency, counts.latency),
-                share=share if share == shares_before.get(key) else None,
+                share=shares.get(key),
             )
         )
         rows += _by_segment(key, then, counts)
-    return tuple(rows)
+    return tuple(_with_users(rows, taken, shares))
+
+
+def _with_users(
+    rows: Iterable[ReportRow], taken: UsersTaken, shares: Shares
+) -> Iterator[ReportRow]:
+    """The rows, each with whom it was counted for. A request that ended between the two looks is in
+    one interval and its user in the next: then there may be a row of users alone."""
+    seen = {(each.service, each.version, each.segment): each for each in taken.seen}
+    for row in rows:
+        each = seen.pop((row.service, row.version, row.segment), None)
+        if each is None:
+            yield row
+        else:
+            yield msgspec.structs.replace(row, users=each.users, erring=each.erring)
+    for (service, version, segment), each in seen.items():
+        share = None if segment else shares.get((service, version))
+        yield ReportRow(
+            service, version, segment, share=share, users=each.users, erring=each.erring
+        )
 
 
 def _by_segment(
@@ -137,6 +164,8 @@ def _sum(first: ReportRow, second: ReportRow) -> ReportRow:
         errors=first.errors + second.errors,
         latency=latency,
         share=first.share if first.share == second.share else None,
+        users=users.merged(first.users, second.users),
+        erring=users.merged(first.erring, second.erring),
     )
 
 
@@ -146,6 +175,7 @@ def pieces(rows: tuple[ReportRow, ...]) -> Iterator[tuple[ReportRow, ...]]:
     size = 0
     for row in rows:
         row_bytes = _ROW_BYTES + _BUCKET_BYTES * len(row.latency)
+        row_bytes += sum(len(each.users) * 4 // 3 for each in (row.users, row.erring) if each)
         if part and (size + row_bytes > MAX_BYTES or len(part) == MAX_ROWS):
             yield tuple(part)
             part, size = [], 0

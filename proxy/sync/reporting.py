@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from proxy.model.wire import Counts
+from proxy.model.wire import Counts, UsersTaken
 from proxy.sync.report import Backlog, Interval, Shares, difference
 
 LOG = logging.getLogger("splitway.sync.reporting")
@@ -34,6 +34,8 @@ class Measured(NamedTuple):
     """That numbered the revision in force; empty when it came from the file."""
     revision: int
     shares: Shares
+    users: UsersTaken = UsersTaken()
+    """Who was seen since the look before."""
 
 
 class _Look(NamedTuple):
@@ -68,6 +70,11 @@ class Reporting:
         self._asked = asyncio.Event()
         self._looking = asyncio.Lock()
         self._before = _Look(Measured(Counts(versions=()), "", 0, {}), wall(), monotonic_s())
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the control plane has asked for reports."""
+        return self._is_wanted
 
     @property
     def waiting(self) -> int:
@@ -105,7 +112,11 @@ class Reporting:
         if not measured.store or now.now_s <= before.now_s:
             return
         rows = difference(
-            before.measured.counts, measured.counts, before.measured.shares, measured.shares
+            before.measured.counts,
+            measured.counts,
+            before.measured.shares,
+            measured.shares,
+            measured.users,
         )
         self.backlog.add(
             Interval(before.wall, before.now_s, now.now_s, measured.store, measured.revision, rows)

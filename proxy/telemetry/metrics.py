@@ -12,7 +12,8 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final
 
-from proxy.model.wire import Counts, EndpointStates, VersionCounts
+from proxy.model.users import Sketch
+from proxy.model.wire import Counts, EndpointStates, UsersSeen, UsersTaken, VersionCounts
 from proxy.telemetry.histogram import BUCKETS, EDGES
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
@@ -40,6 +41,7 @@ class VersionCounters:
         "_segment_errors",
         "_segments",
         "_tunnels",
+        "_users",
         "service",
         "version",
     )
@@ -61,6 +63,7 @@ class VersionCounters:
         self._tunnels = 0
         self._request_bytes = 0
         self._response_bytes = 0
+        self._users: dict[str, tuple[Sketch, Sketch]] = {}
 
     @property
     def in_flight(self) -> int:
@@ -114,6 +117,28 @@ class VersionCounters:
             errors = self._segment_errors
             for segment in segments:
                 errors[segment] = errors.get(segment, 0) + 1
+
+    def saw(self, user: int, segments: tuple[str, ...], *, charged: bool) -> None:
+        """A finished request was this user's, and of these segments."""
+        self._saw(user, "", charged)
+        for segment in segments:
+            self._saw(user, segment, charged)
+
+    def _saw(self, user: int, segment: str, charged: bool) -> None:
+        sketches = self._users.get(segment)
+        if sketches is None:
+            sketches = self._users[segment] = (Sketch(), Sketch())
+        sketches[0].add(user)
+        if charged:
+            sketches[1].add(user)
+
+    def take_users(self) -> list[UsersSeen]:
+        """Who was seen since the last time."""
+        taken, self._users = self._users, {}
+        return [
+            UsersSeen(self.service, self.version, segment, users.sample(), erring.sample())
+            for segment, (users, erring) in taken.items()
+        ]
 
     def ejected(self) -> None:
         """An endpoint was ejected."""
@@ -176,6 +201,12 @@ class Registry:
     def copies(self, service: str, version: str) -> VersionCounters:
         """As ``version``, of mirrored requests."""
         return _counters(self._copies, service, version)
+
+    def take_users(self) -> UsersTaken:
+        """Who was seen in this process since the last time."""
+        return UsersTaken(
+            tuple(seen for each in self._versions.values() for seen in each.take_users())
+        )
 
     def counts(
         self,

@@ -18,7 +18,7 @@ from controlplane.screening import (
     screen,
 )
 from proxy.model.config import Segment, Service, Traffic, Version
-from proxy.model.wire import Report, ReportRow
+from proxy.model.wire import Report, ReportRow, Sample
 from proxy.sync.report import MAX_IN_FLIGHT
 
 ARRIVED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -144,3 +144,12 @@ def test_whatever_comes_however_often_each_counts_once(data: st.DataObject) -> N
                 open_.discard(number)
         assert 0 <= seen.mask < 2**63
     assert len(set(counted)) == len(counted)
+
+
+@pytest.mark.parametrize("name", ["users", "erring"])
+def test_a_row_whose_users_cannot_be_is_refused(name: str) -> None:
+    wrong = Sample(0, bytes(16))
+    row = msgspec.structs.replace(GOOD, **{name: wrong})
+    found = screen(report(row, GOOD), ARRIVED, known())
+    assert (list(found.rows), found.lost) == ([GOOD], 3)
+    assert found.refused == f"rows[0]: {name}: users: they do not ascend"

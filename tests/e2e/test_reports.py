@@ -2,14 +2,19 @@
 its processes and the proxy's are killed."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import sqlite3
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from proxy.model.users import estimate, merged
+from proxy.model.wire import Sample
 from tests.support.road import TOKEN, Road, die, road, until, worker_pids
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -141,5 +146,50 @@ def test_what_the_first_attempt_brought_is_charged(tmp_path: Path) -> None:
             await until("all are counted", all_there)
             assert await rows() == {"": (20, 10), "country=other": (20, 10)}
             assert await on.metric("splitway_requests_total") == 20
+
+    asyncio.run(test())
+
+
+def test_who_was_seen_is_counted_once_over_workers_and_intervals(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with road(tmp_path, "stable", "canary") as on:
+            scene = Scene(on)
+            await on.start_control(EVERY)
+            await on.start_proxy(on.following(), workers=2)
+            await asyncio.to_thread(on.control.put_config, on.traffic(stable=50, canary=50))
+            await on.ready()
+            seen: dict[str, set[str]] = {"stable": set(), "canary": set()}
+
+            async def visit(users: range) -> None:
+                for user in users:
+                    seen[await on.version_of(f"visitor-{user}")].add(f"visitor-{user}")
+
+            async def is_looking() -> bool:
+                await visit(range(2))
+                rows = [row for each in await scene.intervals("1h") for row in each["rows"]]
+                assert all(row["erring_users"] in (0, None) for row in rows)
+                return any(row["users"] for row in rows)
+
+            await until("users are looked at", is_looking)
+            for _ in range(2):
+                await visit(range(60))
+
+            def kept() -> dict[str, int]:
+                """Over all hours, as the test may see more than one."""
+                store = f"file:{tmp_path / 'store.db'}?mode=ro"
+                with contextlib.closing(sqlite3.connect(store, uri=True)) as database:
+                    rows = database.execute(
+                        "SELECT version, users FROM figures WHERE level_s = 3600 AND users NOTNULL"
+                    ).fetchall()
+                found: dict[str, Sample | None] = {}
+                for version, users in rows:
+                    sample = msgspec.msgpack.decode(users, type=Sample)
+                    found[version] = merged(found.get(version), sample)
+                return {version: estimate(users) for version, users in found.items() if users}
+
+            async def all_there() -> bool:
+                return kept() == {version: len(users) for version, users in seen.items()}
+
+            await until("everybody is counted", all_there)
 
     asyncio.run(test())

@@ -1,5 +1,7 @@
 """The contract between the data plane and whoever counts."""
 
+from proxy.model.users import users_in
+from proxy.model.wire import UsersTaken
 from proxy.net.observer import VersionObserver
 from proxy.telemetry.metrics import Registry
 
@@ -15,6 +17,7 @@ def test_the_real_counters_keep_it() -> None:
     observer.moved(10, 20)
     observer.charged()
     observer.belonged(("country=de",), 200, charged=True)
+    observer.saw(7, ("country=de",), charged=True)
     observer.ejected()
     assert observer.in_flight == 0
     counts = registry.counts().versions[-1]
@@ -24,8 +27,16 @@ def test_the_real_counters_keep_it() -> None:
     assert (counts.requests, counts.attempts) == ({"GET 200": 1}, {"success": 1})
     assert (counts.in_flight, counts.request_bytes, counts.response_bytes) == (0, 11, 22)
     assert counts.tunnels == 1
+    seen = registry.take_users().seen
+    assert [
+        (each.segment, list(users_in(each.users)), list(users_in(each.erring))) for each in seen
+    ] == [
+        ("", [7], [7]),
+        ("country=de", [7], [7]),
+    ]
+    assert registry.take_users() == UsersTaken()
     names = {name for name in vars(VersionObserver) if not name.startswith("_")}
     assert names == {
         "started", "attempted", "finished", "belonged", "ejected", "in_flight", "tunnels", "moved",
-        "charged",
+        "charged", "saw",
     }  # fmt: skip

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.split import canonical_table, encode
+from proxy.model.users import Sketch
 from proxy.model.wire import (
     LAST_BUCKET,
     MAX_ROWS,
@@ -14,6 +15,9 @@ from proxy.model.wire import (
     Report,
     ReportAck,
     ReportRow,
+    Sample,
+    UsersSeen,
+    UsersTaken,
     VersionCounts,
 )
 from proxy.sync.report import (
@@ -262,3 +266,61 @@ def test_an_interval_that_is_too_long_becomes_several_reports() -> None:
     assert [report.number for report in first] == [1, 2, 3, 4]
     assert {report.start for report in first} == {START}
     assert [report.goes_on for report in first] == [False, True, True, True]
+
+
+def sample(*users: int) -> Sample:
+    sketch = Sketch()
+    for user in users:
+        sketch.add(user)
+    return sketch.sample()
+
+
+def test_rows_say_who_was_seen_and_nobody_is_left_out() -> None:
+    counters = VersionCounters("shop", "canary")
+    before = Counts((counters.counts(),))
+    counters.started("header")
+    counters.finished("GET", 200, 0.01, 0, 0)
+    after = Counts((counters.counts(),))
+    shares = {("shop", "canary"): 0.05, ("shop", "stable"): 0.95}
+    none = sample()
+    taken = UsersTaken(
+        (
+            UsersSeen("shop", "canary", "", sample(7), sample(7)),
+            UsersSeen("shop", "canary", "country=de", sample(7), none),
+            UsersSeen("shop", "stable", "", sample(8), none),
+        )
+    )
+    rows = difference(before, after, shares, shares, taken)
+    told = {(row.version, row.segment): row for row in rows}
+    assert len(told) == len(rows) == 3
+    whole = told["canary", ""]
+    assert (whole.requests, whole.users, whole.erring) == (1, sample(7), sample(7))
+    # Their requests were counted in the interval before.
+    assert told["canary", "country=de"] == ReportRow(
+        "shop", "canary", "country=de", users=sample(7), erring=none
+    )
+    assert told["stable", ""] == ReportRow(
+        "shop", "stable", share=0.95, users=sample(8), erring=none
+    )
+    assert all(row.users is None for row in difference(before, after, shares, shares))
+
+
+def test_merged_intervals_count_everybody_once() -> None:
+    first, second = (
+        msgspec.structs.replace(requests(3), users=sample(*users), erring=sample(*users[:1]))
+        for users in ((1, 2), (2, 3))
+    )
+    (both,) = merged(interval(0, first), interval(1, second)).rows
+    assert (both.requests, both.users, both.erring) == (6, sample(1, 2, 3), sample(1, 2))
+    (kept,) = merged(interval(0, first), interval(1, requests(1))).rows
+    assert kept.users == first.users
+
+
+def test_pieces_fit_with_all_the_users_there_can_be() -> None:
+    full = sample(*range(256))
+    rows = tuple(
+        ReportRow("s" * 63, f"v{number}", users=full, erring=full) for number in range(500)
+    )
+    parts = list(pieces(rows))
+    assert tuple(row for part in parts for row in part) == rows
+    assert max(len(msgspec.json.encode(part)) for part in parts) < 1.1 * MAX_BYTES

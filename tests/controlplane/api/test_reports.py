@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from controlplane.app import Settings, running
-from proxy.model.wire import Hello, Report, ReportAck, Reporting, ReportRow
+from proxy.model.wire import Hello, Report, ReportAck, Reporting, ReportRow, Sample
 from tests.controlplane.support import PATIENCE_S, TOKEN, Api, Proxy, control, store_url
 
 PATH = "/v1/services/shop/reports"
@@ -289,5 +289,35 @@ def test_a_scrape_tells_what_came_of_reports(tmp_path: Path) -> None:
                 "reports_pending 0.0",
             ):
                 assert f"splitway_control_{line}\n" in text
+
+    asyncio.run(scenario())
+
+
+def test_users_are_told_once_however_many_proxies_they_came_to(tmp_path: Path) -> None:
+    def seen(*users: int) -> Sample:
+        return Sample(0, b"".join(user.to_bytes(8, "big") for user in users))
+
+    async def scenario() -> None:
+        async with control(tmp_path) as api, reporting(api) as (proxy, store):
+            start = a_while_ago(5)
+            rows = [
+                msgspec.structs.replace(SLOW, users=seen(*users), erring=seen(2))
+                for users in ((1, 2), (2, 3, 4))
+            ]
+            deep = msgspec.structs.replace(FAST, users=Sample(10, bytes(8)), erring=seen())
+            later = start + timedelta(seconds=10)
+            acks = await sent(
+                proxy,
+                report(store, 1, start, rows[0], deep),
+                report(store, 2, later, rows[1], deep),
+                report(store, 3, start + timedelta(minutes=1), FAST),
+            )
+            assert [each.refused for each in acks] == [""] * 3
+            before, (canary, stable) = (
+                [(row["users"], row["erring_users"]) for row in each["rows"]]
+                for each in (await api.get(PATH)).body["intervals"]
+            )
+            assert before == [(None, None)]
+            assert (canary, stable) == ((4, 1), (1_024, 0))
 
     asyncio.run(scenario())

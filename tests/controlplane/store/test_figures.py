@@ -7,7 +7,7 @@ from controlplane.rollup import CellKey, Cells, Figures, count, raised
 from controlplane.screening import WINDOW, Seen
 from controlplane.store.base import StoreError
 from controlplane.store.sql import SqlStore
-from proxy.model.wire import LAST_BUCKET, MAX_COUNT, ReportRow
+from proxy.model.wire import LAST_BUCKET, MAX_COUNT, ReportRow, Sample
 from tests.controlplane.store.test_sql import executed, opened
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -171,5 +171,28 @@ def test_figures_that_cannot_be_read_are_the_store_s_fault(url: str) -> None:
             await executed(store, damage[url.partition(":")[0]])
             with pytest.raises(StoreError, match="cannot read"):
                 await read(store)
+
+    asyncio.run(scenario())
+
+
+def test_users_add_up_each_once(url: str) -> None:
+    def seen(*users: int) -> Sample:
+        return Sample(0, b"".join(user.to_bytes(8, "big") for user in users))
+
+    rows = [
+        ReportRow("shop", "canary", "", 3, 1, {7: 3}, users=seen(*users), erring=seen(users[0]))
+        for users in ((1, 2), (2, 2**64 - 1))
+    ]
+
+    async def scenario() -> None:
+        async with opened(url) as store:
+            for row in (*rows, ROW):
+                async with store.writing() as unit:
+                    await unit.add_figures(cells(1_000.0, row))
+            async with store.reading() as unit:
+                for level_s, start in ((10, 1_000), (60, 960), (3_600, 0)):
+                    ((_, found),) = await unit.figures(level_s, [start], "shop")
+                    assert found.users == seen(1, 2, 2**64 - 1)
+                    assert found.erring == seen(1, 2)
 
     asyncio.run(scenario())
