@@ -8,13 +8,18 @@ other processes cannot read.
 import argparse
 import asyncio
 import os
+import random
 import sys
 
 import msgspec
 import uvloop
 
 from loadtests.fleet.member import Member, Tally, Target
-from proxy.model.wire import ReportRow
+from proxy.model.users import BITS, Sketch
+from proxy.model.wire import ReportRow, Sample
+
+_VARIANTS = 64
+"""Of what proxies report: thousands of different ones would be this process's memory."""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -72,18 +77,34 @@ def _answer(order: Order, tally: Tally) -> None:
     sys.stdout.flush()
 
 
-def rows_of(services: int) -> bytes:
-    """The rows of a report: two versions each, with latencies around ten milliseconds."""
+def rows_of(services: int, users: int, draw: random.Random) -> bytes:
+    """The rows of a report: two versions each, with latencies around ten milliseconds, and a
+    hundredth of the users with errors."""
     shape = [1, 3, 8, 20, 40, 60, 70, 60, 40, 20, 12, 8, 5, 4, 3, 2, 2, 1, 1, 1]
     buckets = {90 + 2 * place: number for place, number in enumerate(shape)}
     total = sum(shape)
     return msgspec.json.encode(
         [
-            ReportRow(f"shop{number}", version, "", total, total // 100, buckets, share)
+            ReportRow(
+                f"shop{number}",
+                version,
+                requests=total,
+                errors=total // 100,
+                latency=buckets,
+                users=_seen(users, draw),
+                erring=_seen(users // 100, draw),
+            )
             for number in range(services)
-            for version, share in (("stable", None), ("canary", None))
+            for version in ("stable", "canary")
         ]
     )
+
+
+def _seen(users: int, draw: random.Random) -> Sample:
+    sketch = Sketch()
+    for _ in range(users):
+        sketch.add(draw.getrandbits(BITS))
+    return sketch.sample()
 
 
 def main() -> int:
@@ -94,8 +115,10 @@ def main() -> int:
     parser.add_argument("--proxies", type=int, required=True)
     parser.add_argument("--name", required=True, help="what its proxies' names begin with")
     parser.add_argument("--services", type=int, default=1, help="that each proxy reports of")
+    parser.add_argument("--users", type=int, default=0, help="of each version in a report")
     options = parser.parse_args()
-    rows = rows_of(options.services)
+    draw = random.Random(options.name)
+    rows = tuple(rows_of(options.services, options.users, draw) for _ in range(_VARIANTS))
     target = Target(options.host, options.port, os.environ["SPLITWAY_TOKEN"], rows)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(crowd(target, options.name, options.proxies))

@@ -22,6 +22,8 @@ class Options:
     """How long CPU is measured while nothing happens."""
     report_every_s: float
     """How often each proxy reports; 0 for never."""
+    users: int
+    """That each proxy has seen for each version in a report."""
     restart: bool
     patience_s: float
     """How long anything may take before the run is given up."""
@@ -46,6 +48,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         default=10.0,
         help="seconds between the reports of each proxy, of all services; 0 for none",
     )
+    parser.add_argument("--users", type=int, default=100, help="a version and report, by sample")
     parser.add_argument("--no-restart", action="store_true", help="leave the restart out")
     parser.add_argument("--patience", type=float, default=120.0, help="seconds for each step")
     parser.add_argument("--json", type=Path, metavar="FILE", help="every figure")
@@ -58,6 +61,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         pause_s=given.pause,
         idle_s=given.idle,
         report_every_s=given.report_every,
+        users=given.users,
         restart=not given.no_restart,
         patience_s=given.patience,
         json=given.json,

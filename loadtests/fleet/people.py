@@ -92,7 +92,7 @@ class Crowd:
 
     @classmethod
     async def start(
-        cls, name: str, proxies: int, url: str, token: str, services: int = 1
+        cls, name: str, proxies: int, url: str, token: str, services: int = 1, users: int = 0
     ) -> "Crowd":
         """Starts it; its proxies connect at once."""
         host, _, port = url.removeprefix("http://").rpartition(":")
@@ -100,7 +100,7 @@ class Crowd:
             await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "loadtests.fleet.crowd", "--name", name),
                 *("--host", host, "--port", port, "--proxies", str(proxies)),
-                *("--services", str(services)),
+                *("--services", str(services), "--users", str(users)),
                 stdin=PIPE,
                 stdout=PIPE,
                 cwd=ROOT,

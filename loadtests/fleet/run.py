@@ -157,6 +157,7 @@ class _Run:
                 self._control.url,
                 self._token,
                 self._options.services,
+                self._options.users,
             )
             self._stack.push_async_callback(crowd.stop)
             self._crowds.append(crowd)
