@@ -38,7 +38,7 @@ class Figures(msgspec.Struct):
     requests: int = 0
     errors: int = 0
     latency: dict[int, int] = {}
-    """By bucket of ``proxy.telemetry.histogram``; none by segment."""
+    """By bucket of ``proxy.telemetry.histogram``."""
     share: float | None = None
     """Of the users, if it was the same all through and everywhere."""
     reports: int = 0

@@ -158,7 +158,8 @@ def _flaw(row: ReportRow, most: float) -> str:
     if row.errors > row.requests:
         return f"errors: {row.errors} of {row.requests} requests"
     timed = sum(row.latency.values())
-    if timed != (0 if row.segment else row.requests):
+    # Early proxies time no segments.
+    if timed != row.requests and (timed or not row.segment):
         return f"latency: it has {timed} of {row.requests} requests"
     return _users_flaw(row)
 

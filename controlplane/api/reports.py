@@ -56,7 +56,7 @@ class VersionFigures(msgspec.Struct, frozen=True):
     erring_users: int | None
     """Of them, those who met an error."""
     p50_s: float | None
-    """As the others, null by segment."""
+    """As the others, null where nothing was counted."""
     p95_s: float | None
     p99_s: float | None
     latency: dict[int, int]

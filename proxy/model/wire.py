@@ -99,7 +99,7 @@ class ReportRow(msgspec.Struct, frozen=True, omit_defaults=True):
     errors: _Count = 0
     """Of them, those whose first attempt was an error or brought no answer."""
     latency: dict[Annotated[int, Meta(ge=0, le=LAST_BUCKET)], _Count] = {}
-    """By bucket (``proxy.telemetry.histogram``), empty ones left out; not by segment."""
+    """By bucket (``proxy.telemetry.histogram``), empty ones left out."""
     share: Annotated[float, Meta(ge=0, le=1)] | None = None
     """Of the users, in force all through the interval; left out if it changed, and by segment."""
     users: Sample | None = None
@@ -195,6 +195,8 @@ class VersionCounts(msgspec.Struct):
     the version is charged for, whatever a retry made of it."""
     segment_errors: dict[str, int] = {}
     """The same by ``"dimension=value"``, without testers."""
+    segment_latency: dict[str, dict[int, int]] = {}
+    """As ``latency``, by ``"dimension=value"``, without testers."""
 
 
 class UsersSeen(msgspec.Struct, frozen=True):

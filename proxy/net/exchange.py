@@ -694,7 +694,7 @@ class Exchange(Asker):
         segments: tuple[str, ...] = ()
         if find is not None:
             segments = find(self._head, peer)
-            observer.belonged(segments, self.status, charged=self._charged)
+            observer.belonged(segments, self.status, self.seconds, charged=self._charged)
         if find_user is not None:
             user = find_user(self._head, peer, self.decision.set_cookies)
             if user:

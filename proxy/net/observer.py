@@ -25,7 +25,9 @@ class VersionObserver(Protocol):
     def charged(self) -> None:
         """The first attempt of a finished request was an error, or brought no answer."""
 
-    def belonged(self, segments: tuple[str, ...], status: int, *, charged: bool) -> None:
+    def belonged(
+        self, segments: tuple[str, ...], status: int, seconds: float, *, charged: bool
+    ) -> None:
         """A finished request was one of these segments' (``dimension=value``); ``charged`` as
         above."""
 

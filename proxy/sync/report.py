@@ -138,7 +138,10 @@ def _by_segment(
         requests[segment] = requests.get(segment, 0) + count
     errors = _grown(before.segment_errors, after.segment_errors)
     for segment, count in requests.items():
-        yield ReportRow(*key, segment, count, errors.get(segment, 0))
+        latency = _grown(
+            before.segment_latency.get(segment, {}), after.segment_latency.get(segment, {})
+        )
+        yield ReportRow(*key, segment, count, errors.get(segment, 0), latency)
 
 
 def _grown(before: Mapping[_T, int], after: Mapping[_T, int]) -> dict[_T, int]:

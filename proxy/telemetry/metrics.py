@@ -39,6 +39,7 @@ class VersionCounters:
         "_response_bytes",
         "_seconds",
         "_segment_errors",
+        "_segment_latency",
         "_segments",
         "_tunnels",
         "_users",
@@ -59,6 +60,7 @@ class VersionCounters:
         self._errors = 0
         self._segments: dict[str, int] = {}
         self._segment_errors: dict[str, int] = {}
+        self._segment_latency: dict[str, dict[int, int]] = {}
         self._in_flight = 0
         self._tunnels = 0
         self._request_bytes = 0
@@ -105,14 +107,21 @@ class VersionCounters:
         """The first attempt of a finished request was an error."""
         self._errors += 1
 
-    def belonged(self, segments: tuple[str, ...], status: int, *, charged: bool) -> None:
+    def belonged(
+        self, segments: tuple[str, ...], status: int, seconds: float, *, charged: bool
+    ) -> None:
         """A finished request was one of these segments'."""
         known = LOWEST_CODE <= status <= HIGHEST_CODE
         kind = f" {status // 100}xx" if known else f" {OTHER}"
-        counts = self._segments
+        counts, latency = self._segments, self._segment_latency
+        bucket = bisect_left(EDGES, seconds)
         for segment in segments:
             key = segment + kind
             counts[key] = counts.get(key, 0) + 1
+            buckets = latency.get(segment)
+            if buckets is None:
+                buckets = latency[segment] = {}
+            buckets[bucket] = buckets.get(bucket, 0) + 1
         if charged:
             errors = self._segment_errors
             for segment in segments:
@@ -173,6 +182,9 @@ class VersionCounters:
             segments=dict(self._segments),
             errors=self._errors,
             segment_errors=dict(self._segment_errors),
+            segment_latency={
+                segment: dict(buckets) for segment, buckets in self._segment_latency.items()
+            },
         )
 
     def _requests(self) -> dict[str, int]:
@@ -307,6 +319,10 @@ def _add(total: VersionCounts, part: VersionCounts) -> None:
     total.errors += part.errors
     for segment, count in part.segment_errors.items():
         total.segment_errors[segment] = total.segment_errors.get(segment, 0) + count
+    for segment, buckets in part.segment_latency.items():
+        sums = total.segment_latency.setdefault(segment, {})
+        for bucket, count in buckets.items():
+            sums[bucket] = sums.get(bucket, 0) + count
     total.latency_sum_s += part.latency_sum_s
     total.in_flight += part.in_flight
     total.tunnels += part.tunnels

@@ -16,13 +16,14 @@ def test_the_real_counters_keep_it() -> None:
     observer.tunnels(-1)
     observer.moved(10, 20)
     observer.charged()
-    observer.belonged(("country=de",), 200, charged=True)
+    observer.belonged(("country=de",), 200, 0.5, charged=True)
     observer.saw(7, ("country=de",), charged=True)
     observer.ejected()
     assert observer.in_flight == 0
     counts = registry.counts().versions[-1]
     assert counts.segments == {"country=de 2xx": 1}
     assert (counts.errors, counts.segment_errors) == (1, {"country=de": 1})
+    assert counts.segment_latency == {"country=de": counts.latency}
     assert counts.ejections == 1
     assert (counts.requests, counts.attempts) == ({"GET 200": 1}, {"success": 1})
     assert (counts.in_flight, counts.request_bytes, counts.response_bytes) == (0, 11, 22)

@@ -76,7 +76,7 @@ def test_a_row_is_what_was_counted_since_the_last_look() -> None:
         counters.finished("GET", status, 0.01, 0, 0)
         if charged:
             counters.charged()
-        counters.belonged(("country=de", "device=other"), status, charged=charged)
+        counters.belonged(("country=de", "device=other"), status, 0.01, charged=charged)
 
     request(200, charged=False)
     before = Counts((counters.counts(),))
@@ -87,8 +87,8 @@ def test_a_row_is_what_was_counted_since_the_last_look() -> None:
     (bucket,) = counters.counts().latency
     assert rows == (
         ReportRow("shop", "canary", "", 3, 2, {bucket: 3}),
-        ReportRow("shop", "canary", "country=de", 3, 2),
-        ReportRow("shop", "canary", "device=other", 3, 2),
+        ReportRow("shop", "canary", "country=de", 3, 2, {bucket: 3}),
+        ReportRow("shop", "canary", "device=other", 3, 2, {bucket: 3}),
     )
 
 

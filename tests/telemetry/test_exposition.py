@@ -30,7 +30,7 @@ def busy_state(*, control_connected: bool | None = True) -> ProxyState:
         counters.attempted(Outcome.SUCCESS)
         counters.finished("GET", 200, seconds, 3, 1000)
         counters.ejected()
-        counters.belonged(("country=de",), 200, charged=False)
+        counters.belonged(("country=de",), 200, 0.01, charged=False)
         copies = registry.copies("shop", version)
         copies.started("mirror")
         copies.finished("GET", 502, seconds, 0, 0)
