@@ -15,9 +15,6 @@ SLOTS: Final = 10_000
 hash32: Final = mmh3.mmh3_32_uintdigest
 """(bytes, seed) → unsigned 32 bits."""
 
-hash128: Final = mmh3.mmh3_x64_128_uintdigest
-"""(bytes, seed) → unsigned 128 bits."""
-
 
 def seed_of(salt: str) -> int:
     """The hash seed of a service's salt: unsigned 32 bits."""

@@ -21,6 +21,8 @@ MOST: Final = 256
 """Users in a sample."""
 BITS: Final = 64
 USER_BYTES: Final = 8
+MAX_DEPTH: Final = 45
+"""Of 2^53 users, what every reader of JSON takes for the number it is."""
 
 
 class Sketch:
@@ -65,13 +67,14 @@ class Sketch:
         return Sample(self.depth, packed.tobytes())
 
     def _deepen(self, depth: int) -> None:
-        while True:
+        while depth <= MAX_DEPTH:
             self.depth = depth
             self._below = below = 1 << (BITS - depth)
             self._users = {user for user in self._users if user < below}
             if len(self._users) <= MOST:
                 return
             depth += 1
+        self._users = set(sorted(self._users)[:MOST])  # more than there can be
 
 
 def users_in(sample: Sample) -> list[int]:

@@ -80,7 +80,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
 class Sample(msgspec.Struct, frozen=True):
     """Some of the users that were seen, by their hashes (``proxy.model.users``)."""
 
-    depth: Annotated[int, Meta(ge=0, le=64)]
+    depth: Annotated[int, Meta(ge=0, le=45)]
     """All those whose hash begins with so many zero bits: each stands for 2^depth."""
     users: Annotated[bytes, Meta(max_length=MAX_SAMPLE_BYTES)]
     """Eight bytes each, big-endian, ascending."""

@@ -91,10 +91,10 @@ class Plane:
     # With as many attributes as these, an instance without slots is a dictionary, and slower.
     __slots__ = (
         "_acceptors", "_buckets", "_hops", "_idents", "_log", "_nobody", "_observe",
-        "_observe_copies", "_pools", "_room_at", "_sees_users", "_sticky", "_sweep", "_tasks",
-        "_trusted", "_tunnel_s", "_upstream_s", "_watches", "connections", "downstream", "draining",
-        "idle_s", "limits", "load", "look_s", "loop", "mirrors", "outbox", "runtime", "timers",
-        "tunnels", "turns",
+        "_observe_copies", "_pools", "_room_at", "_secret", "_sees_users", "_sticky", "_sweep",
+        "_tasks", "_trusted", "_tunnel_s", "_upstream_s", "_watches", "connections", "downstream",
+        "draining", "idle_s", "limits", "load", "look_s", "loop", "mirrors", "outbox", "runtime",
+        "timers", "tunnels", "turns",
     )  # fmt: skip
 
     def __init__(
@@ -131,6 +131,7 @@ class Plane:
         self._idents = Idents(os.urandom(8).hex().encode())
         self._trusted = TrustedProxies(())
         self._sees_users = False
+        self._secret = b""
         self._sticky: list[Sticky] = []
         self._hops: dict[str, Hop] = {}
         self._room_at = 0.0
@@ -141,14 +142,19 @@ class Plane:
     def see_users(self) -> None:
         """Look from now on whose requests are, where users are split between versions; until this
         is asked, nobody does."""
+        if self._sees_users:
+            return
         self._sees_users = True
+        self._find_users()
+
+    def _find_users(self) -> None:
         targets = self.runtime.router.versions
         shares = Counter(target.service for target in targets if target.share)
         for target, version, sticky in zip(
             targets, self.runtime.versions, self._sticky, strict=True
         ):
             if shares[target.service] > 1:
-                version.find_user = compile_user(sticky, self._trusted)
+                version.find_user = compile_user(sticky, self._trusted, self._secret)
 
     def install(self, config: Config, snapshot: Snapshot, found: FoundEndpoints = NOTHING) -> None:
         """Serve from now on by ``snapshot``, and by what ``config`` says of this process.
@@ -184,6 +190,8 @@ class Plane:
         for target, version in zip(router.versions, versions, strict=True):
             segments = snapshot.traffic.services[target.service].segments
             version.find_segments = compile_segments(segments, trusted)
+        # Random, and known to nobody who has no token (``proxy.core.user``).
+        self._secret = snapshot.store.encode()[:64]
         self._sticky = [snapshot.traffic.services[each.service].sticky for each in router.versions]
         _set_fallbacks(snapshot.traffic.services, router.versions, versions)
         edits = compile_edits(router.routes, snapshot.traffic.services, router.versions)
@@ -206,7 +214,7 @@ class Plane:
         self._pools = pools
         self._trusted = trusted
         if self._sees_users:
-            self.see_users()
+            self._find_users()
         self._hops = {}
         self._tunnel_s = config.drain.tunnel_s
         self.downstream = config.downstream

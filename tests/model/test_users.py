@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.user import user_of
-from proxy.model.users import BITS, MOST, Sketch, estimate, joined, merged, users_in
-from proxy.model.wire import MAX_SAMPLE_BYTES, Sample, UsersSeen, UsersTaken
+from proxy.model.users import BITS, MAX_DEPTH, MOST, Sketch, estimate, joined, merged, users_in
+from proxy.model.wire import MAX_COUNT, MAX_SAMPLE_BYTES, Sample, UsersSeen, UsersTaken
 
 # Many with leading zeros, so that samples deepen.
 USERS = st.integers(0, BITS).flatmap(lambda bits: st.integers(0, (1 << bits) - 1))
@@ -69,7 +69,7 @@ def test_who_was_seen_before_adds_nothing() -> None:
         (Sample(0, bytes(16)), "do not ascend"),
         (Sample(0, (2).to_bytes(8, "big") + (1).to_bytes(8, "big")), "do not ascend"),
         (Sample(1, b"\x80" + bytes(7)), "not all of them are of depth 1"),
-        (Sample(64, b"\0" * 7 + b"\1"), "not all of them are of depth 64"),
+        (Sample(45, b"\xff" * 8), "not all of them are of depth 45"),
     ],
 )
 def test_what_is_no_sample(sample: Sample, words: str) -> None:
@@ -85,8 +85,12 @@ def test_the_deepest_sample_ends() -> None:
         sketch.add(user)
     sample = sketch.sample()
     assert users_in(sample) == list(range(MOST))
-    assert sample.depth == BITS - 8
-    assert users_in(Sample(64, bytes(8))) == [0]
+    assert sample.depth == MAX_DEPTH
+    assert users_in(Sample(MAX_DEPTH, bytes(8))) == [0]
+    assert estimate(sample) <= MAX_COUNT
+    assert len(merged(sample, sample).users) == MAX_SAMPLE_BYTES  # type: ignore[union-attr] # see there
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(msgspec.json.encode(Sample(46, b"")), type=Sample)
 
 
 def test_it_goes_through_both_wires() -> None:
@@ -111,7 +115,7 @@ def test_processes_are_joined_by_version_and_segment() -> None:
 
 
 def test_a_user_is_known_apart_from_their_slot() -> None:
-    assert user_of(b"") != user_of(b"a")
+    assert user_of(b"") != user_of(b"a") != user_of(b"a", b"secret")
     assert 0 <= user_of(b"a") < 1 << BITS
     ones = sum(user >> (BITS - 1) for user in crowd(10_000))
     assert 4_800 < ones < 5_200
