@@ -6,7 +6,7 @@ import msgspec
 
 from proxy.model.config import Traffic
 from proxy.model.errors import Problem
-from proxy.model.wire import SplitTable
+from proxy.model.wire import Edges, SplitTable
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -19,6 +19,8 @@ class Draft(msgspec.Struct, frozen=True):
     reason: str
     at: datetime
     """Aware, UTC."""
+    edges: dict[str, Edges] = {}
+    """By service whose users are split, as far as there are any."""
 
 
 class Revision(msgspec.Struct, frozen=True):
@@ -27,6 +29,8 @@ class Revision(msgspec.Struct, frozen=True):
     number: int
     traffic: Traffic = Traffic()
     tables: dict[str, SplitTable] = {}
+    edges: dict[str, Edges] = {}
+    """As in ``Draft``."""
 
 
 class RevisionNote(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ import msgspec
 from controlplane.audit import Entry
 from controlplane.changes import checked, service_of, tables_after, with_weights
 from controlplane.difference import Difference, difference, field_changes
+from controlplane.edges import LOOK_BACK_S, chosen, edges_after, past_starts, stable_of, wanting
 from controlplane.gate import Freeze, Freezes, Window, check_open, tag_of, touched
 from controlplane.model import (
     Draft,
@@ -33,6 +34,7 @@ from controlplane.model import (
 from controlplane.store.base import Store, Unit
 from proxy.model.config import Traffic
 from proxy.model.errors import ConfigError, Problem
+from proxy.model.wire import Edges
 
 Show = Callable[[Revision], Any]
 """From the revision in force to the body of the answer."""
@@ -165,6 +167,8 @@ class Operations:
             draft = await asyncio.to_thread(decide, newest)
             if draft is not None:
                 await self._check_open(unit, newest, draft, order, now)
+                edges = await _edges(unit, newest, draft.traffic, now)
+                draft = msgspec.structs.replace(draft, edges=edges)
             if order.dry_run:
                 tried = Revision(0, draft.traffic, draft.tables) if draft else newest
                 found = await asyncio.to_thread(difference, newest, tried, None)
@@ -261,6 +265,18 @@ def future(field: str, until: datetime | None, now: datetime) -> datetime | None
     if until <= now:
         raise ConfigError([Problem(field, "is over already; give a time to come")])
     return until
+
+
+async def _edges(unit: Unit, newest: Revision, traffic: Traffic, now: datetime) -> dict[str, Edges]:
+    edges = edges_after(newest, traffic)
+    for name in wanting(newest, traffic, edges):
+        stable = stable_of(newest.traffic.services[name])
+        for level_s in LOOK_BACK_S:
+            starts = past_starts(level_s, now.timestamp())
+            if found := chosen(await unit.figures(level_s, starts, name), stable):
+                edges[name] = found
+                break
+    return edges
 
 
 async def _kept(unit: Unit, order: Order, now: datetime) -> Reply | None:

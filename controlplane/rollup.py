@@ -1,4 +1,5 @@
-"""Owns how reports add up: by interval of three lengths, service, version and segment. Pure.
+"""Owns how reports add up: by interval of three lengths, service, version, and segment or endpoint.
+Pure.
 
 A report is counted in the interval in which it began, at every level, whole. So sums are exact at
 every level; how long a stretch they stand for is said by the proxies' seconds beside them, which
@@ -10,15 +11,19 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from proxy.model.spread import joined
+from proxy.model.taken import key_of
 from proxy.model.users import merged
-from proxy.model.wire import ReportRow, Sample
-from proxy.telemetry.histogram import EDGES, OVERFLOW, quantile
+from proxy.model.wire import ReportRow, Sample, Spread
+from proxy.telemetry.histogram import EDGES, OVERFLOW, bucket, quantile
 
 LEVELS: Final[dict[str, int]] = {"10s": 10, "1m": 60, "1h": 3_600}
 """Seconds by name, the shortest first; each is a multiple of the one before."""
 SHORTEST_S: Final = 10
-EVERYBODY: Final = ("", "", "")
-"""Service, version and segment of what all reports of an interval have in common."""
+ENDPOINTS_S: Final = 60
+"""The longest level of endpoints: they come and go without end, and hours are kept for a year."""
+EVERYBODY: Final = ("", "", "", "")
+"""Service, version, segment and endpoint of what all reports of an interval have in common."""
 
 
 class CellKey(NamedTuple):
@@ -30,6 +35,7 @@ class CellKey(NamedTuple):
     service: str
     version: str
     segment: str
+    endpoint: str = ""
 
 
 class Figures(msgspec.Struct):
@@ -48,6 +54,8 @@ class Figures(msgspec.Struct):
     """Who was seen; null where nobody looked."""
     erring: Sample | None = None
     """Of them, those whom an error was charged for."""
+    spread: Spread | None = None
+    """Over users; null where nobody looked."""
 
     def add(self, more: "Figures") -> None:
         """Counts more in."""
@@ -59,6 +67,7 @@ class Figures(msgspec.Struct):
         self.seconds += more.seconds
         self.users = merged(self.users, more.users)
         self.erring = merged(self.erring, more.erring)
+        self.spread = joined(self.spread, more.spread)
 
 
 Cells = dict[CellKey, Figures]
@@ -82,8 +91,9 @@ def count(cells: Cells, rows: Iterable[ReportRow], start_s: float, length_s: flo
             row.share,
             users=row.users,
             erring=row.erring,
+            spread=row.spread,
         )
-        _add(cells, CellKey(SHORTEST_S, start, row.service, row.version, row.segment), figures)
+        _add(cells, CellKey(SHORTEST_S, start, *key_of(row)), figures)
 
 
 def raised(cells: Cells) -> Cells:
@@ -94,6 +104,8 @@ def raised(cells: Cells) -> Cells:
         if level_s == SHORTEST_S:
             continue
         for key, figures in cells.items():
+            if key.endpoint and level_s > ENDPOINTS_S:
+                continue
             start = key.start // level_s * level_s
             _add(found, key._replace(level_s=level_s, start=start), figures)
     return found
@@ -109,8 +121,23 @@ def _add(cells: Cells, key: CellKey, more: Figures) -> None:
 
 def add_counts(total: dict[int, int], more: Mapping[int, int]) -> None:
     """Adds a histogram to another."""
-    for bucket, number in more.items():
-        total[bucket] = total.get(bucket, 0) + number
+    for index, number in more.items():
+        total[index] = total.get(index, 0) + number
+
+
+def edge_s(index: int) -> float:
+    """The upper edge of a bucket in seconds."""
+    return EDGES[index]
+
+
+def quantile_bucket(latency: Mapping[int, int], q: float) -> int:
+    """The bucket in which the q-quantile lies.
+
+    Args:
+        latency: of at least one request.
+        q: 0 to 1.
+    """
+    return bucket(quantile(latency, q))
 
 
 def quantile_s(latency: Mapping[int, int], q: float) -> float | None:

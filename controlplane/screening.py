@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from proxy.model.config import Service, Traffic
+from proxy.model.spread import WIDTH, check
 from proxy.model.users import users_in
 from proxy.model.wire import Report, ReportRow
 
@@ -136,14 +137,14 @@ def screen(report: Report, arrived: datetime, known: Known) -> Screened:
             good.append(row)
             continue
         why = why or f"rows[{index}]: {flaw}"
-        if not row.segment:
+        if not (row.segment or row.endpoint):
             lost += row.requests
     return Screened(begun_at_s(report, arrived), good, why, lost)
 
 
 def requests_in(rows: Iterable[ReportRow]) -> int:
-    """Each request once: by segment they are told again."""
-    return sum(row.requests for row in rows if not row.segment)
+    """Each request once: by segment and by endpoint they are told again."""
+    return sum(row.requests for row in rows if not (row.segment or row.endpoint))
 
 
 def _unknown(row: ReportRow) -> str:
@@ -161,7 +162,17 @@ def _flaw(row: ReportRow, most: float) -> str:
     # Early proxies time no segments.
     if timed != row.requests and (timed or not row.segment):
         return f"latency: it has {timed} of {row.requests} requests"
-    return _users_flaw(row)
+    return _users_flaw(row) or _spread_flaw(row)
+
+
+def _spread_flaw(row: ReportRow) -> str:
+    if row.spread is None:
+        return ""
+    try:
+        check(row.spread, 1 if row.endpoint else WIDTH)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _users_flaw(row: ReportRow) -> str:

@@ -25,7 +25,7 @@ from proxy.model.config import Config, traffic_of
 from proxy.model.errors import ConfigError, Problem
 from proxy.model.found import sources_of
 from proxy.model.parse import parse_config
-from proxy.model.wire import Counts, Hello, Install, Snapshot, UsersTaken
+from proxy.model.wire import Counts, Hello, Install, Snapshot, Taken
 from proxy.net.plane import make_router
 from proxy.sync.file import FileWatch
 from proxy.sync.identity import Identity, identity_in
@@ -57,8 +57,9 @@ class Workers(Protocol):
     async def counts(self) -> Counts:
         """What all workers, past ones too, have counted."""
 
-    async def take_users(self) -> UsersTaken:
-        """Who was seen by any of them since the last time; the first time nobody."""
+    async def take(self) -> Taken:
+        """What any of them has seen since the last time, where users are split; the first time
+        nothing."""
 
     async def reopen_log(self) -> None:
         """Open the access log anew."""
@@ -302,10 +303,10 @@ class Agent:
             self._shares = shares_of(snapshot.tables)
         shares = self._shares
         # Before the counts, so that the requests of these users are among those.
-        is_wanted = self._reporting is not None and self._reporting.is_wanted
-        users = await self._workers.take_users() if is_wanted else UsersTaken()
+        watches = self._reporting is not None and self._reporting.watches_splits
+        taken = await self._workers.take() if watches else Taken()
         return Measured(
-            users=users,
+            taken=taken,
             counts=await self._workers.counts(),
             store="" if self._source == "file" else snapshot.store,
             revision=snapshot.revision,

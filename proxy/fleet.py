@@ -16,7 +16,7 @@ from typing import Any
 
 import proxy
 from proxy.model.errors import ConfigError, Problem
-from proxy.model.users import joined
+from proxy.model.taken import joined
 from proxy.model.wire import (
     Ack,
     Counts,
@@ -27,8 +27,8 @@ from proxy.model.wire import (
     Nack,
     Pull,
     Reopen,
-    TakeUsers,
-    UsersTaken,
+    Take,
+    Taken,
 )
 from proxy.net.plane import make_router
 from proxy.supervisor.link import Link, LinkClosed
@@ -119,8 +119,8 @@ class Fleet:
         self._install = install
         self._members: dict[int, _Member] = {}
         self._counts = FleetCounts()
-        self._sees_users = False
-        self._left_users: list[UsersTaken] = []
+        self._watches_splits = False
+        self._left_behind: list[Taken] = []
         """Whom workers had seen that ended in order since users were asked for."""
         self._unready = set(range(len(places)))
         self._refusal = ""
@@ -171,13 +171,13 @@ class Fleet:
         await self._pull()
         return self._counts.total()
 
-    async def take_users(self) -> UsersTaken:
-        """Who was seen by any worker since the last time; what one that was killed has seen since
-        then is lost."""
-        self._sees_users = True
-        answers = await self._ask_all(TakeUsers())
-        left, self._left_users = self._left_users, []
-        return joined([*left, *(each for each in answers if isinstance(each, UsersTaken))])
+    async def take(self) -> Taken:
+        """What any worker has seen since the last time, where users are split; what one that was
+        killed has seen since then is lost."""
+        self._watches_splits = True
+        answers = await self._ask_all(Take())
+        left, self._left_behind = self._left_behind, []
+        return joined([*left, *(each for each in answers if isinstance(each, Taken))])
 
     async def reopen_log(self) -> None:
         """Have every worker open its access log anew, after it was rotated."""
@@ -211,7 +211,7 @@ class Fleet:
             del self._members[place]
             if member.left is not None:
                 self._counts.told(place, member.left.counts)
-                self._left_users.append(member.left.users)
+                self._left_behind.append(member.left.taken)
             if self._leaving and member.serves and not (member.left and member.left.clean):
                 self._cut = True
             self._counts.left(place)
@@ -224,8 +224,8 @@ class Fleet:
             if isinstance(answer, Ack) and given is not self._install:
                 answer = await member.ask(self._install, ANSWER_S)
             if isinstance(answer, Ack):
-                if self._sees_users:
-                    await member.ask(TakeUsers(), ANSWER_S)  # from its first request on
+                if self._watches_splits:
+                    await member.ask(Take(), ANSWER_S)  # from its first request on
                 self._is_ready(place, member)
                 return
         if isinstance(answer, Nack):

@@ -24,9 +24,9 @@ from proxy.model.wire import (
     Nack,
     Pull,
     Reopen,
-    TakeUsers,
+    Take,
+    Taken,
     ToWorker,
-    UsersTaken,
 )
 from proxy.net.load import Load
 from proxy.net.plane import Plane
@@ -93,10 +93,10 @@ class Worker:
             copies_dropped=self._plane.mirrors.dropped,
         )
 
-    async def take_users(self) -> UsersTaken:
-        """Who was seen since the last time; the first time nobody."""
-        self._plane.see_users()
-        return self._registry.take_users()
+    async def take(self) -> Taken:
+        """What was seen since the last time, where users are split; the first time nothing."""
+        self._plane.watch_splits()
+        return self._registry.take()
 
     async def reopen_log(self) -> None:
         """Open the access log anew, after it was rotated."""
@@ -144,16 +144,14 @@ class _Child:
         self._sockets = sockets
         self._worker: Worker | None = None
 
-    async def obey(
-        self, order: Install | Pull | TakeUsers | Reopen
-    ) -> Ack | Nack | Counts | UsersTaken:
+    async def obey(self, order: Install | Pull | Take | Reopen) -> Ack | Nack | Counts | Taken:
         """Do it; returns the answer."""
         if isinstance(order, Install):
             problems = await self._install(order)
             revision = order.snapshot.revision
             return Nack(revision, problems) if problems else Ack(revision)
-        if isinstance(order, TakeUsers):
-            return await self.take_users()
+        if isinstance(order, Take):
+            return await self.take()
         if isinstance(order, Reopen) and self._worker is not None:
             await self._worker.reopen_log()
         return await self.counts()
@@ -168,8 +166,8 @@ class _Child:
         clean &= await draining
         obeying.cancel()
         await asyncio.wait((obeying,))
-        users = await self.take_users()
-        await link.send(Left(await self.counts(), clean, users))
+        taken = await self.take()
+        await link.send(Left(await self.counts(), clean, taken))
 
     async def drain(self, deadline_s: float) -> bool:
         """Finish and close. Returns whether nothing had to be cut."""
@@ -179,9 +177,9 @@ class _Child:
         """What was counted so far."""
         return await self._worker.counts() if self._worker is not None else Counts(versions=())
 
-    async def take_users(self) -> UsersTaken:
+    async def take(self) -> Taken:
         """Who was seen since the last time."""
-        return await self._worker.take_users() if self._worker is not None else UsersTaken()
+        return await self._worker.take() if self._worker is not None else Taken()
 
     async def _install(self, install: Install) -> tuple[Problem, ...]:
         if self._worker is not None:

@@ -27,7 +27,17 @@ from proxy.model.config import (
     traffic_of,
 )
 from proxy.model.users import users_in
-from proxy.model.wire import Ack, Counts, FromWorker, Install, Left, Pull, Snapshot, ToWorker
+from proxy.model.wire import (
+    Ack,
+    Counts,
+    FromWorker,
+    Install,
+    Left,
+    Pull,
+    Sample,
+    Snapshot,
+    ToWorker,
+)
 from proxy.net.listener import bind
 from proxy.supervisor.link import Link
 from tests.support.raw_backend import OK, RawBackend, replying, said
@@ -149,8 +159,10 @@ def test_users_of_all_workers_are_one_crowd_and_outlive_who_leaves() -> None:
                     return {user_of(str(name).encode()) for name in names}
 
                 async def seen() -> list[int]:
-                    taken = (await built.fleet.take_users()).seen
-                    return sorted(user for each in taken for user in users_in(each.users))
+                    taken = (await built.fleet.take()).seen
+                    return sorted(
+                        user for each in taken for user in users_in(each.users or Sample(0, b""))
+                    )
 
                 await visit(range(5))
                 assert await seen() == []  # nobody had asked

@@ -52,7 +52,7 @@ async def read_order(request: web.Request, reason: str | None = None) -> Order:
     key = request.headers.get("Idempotency-Key", "")
     if "Idempotency-Key" in request.headers and not re.fullmatch(_KEY, key):
         raise bad_request("Idempotency-Key must be 1 to 255 characters without spaces")
-    caller, override = caller_of(request), _flag(request, OVERRIDE)
+    caller, override = caller_of(request), flag(request, OVERRIDE)
     if override:
         check_role(caller, Role.ADMIN, "override=true")
     return Order(
@@ -61,7 +61,7 @@ async def read_order(request: web.Request, reason: str | None = None) -> Order:
         address=request.remote or "",
         request=REQUEST_ID.get(),
         expected=expected_tags(request),
-        dry_run=_flag(request, DRY_RUN),
+        dry_run=flag(request, DRY_RUN),
         override=override,
         key=key,
         digest=await _digest(request) if key else "",
@@ -76,7 +76,11 @@ def reply_answer(reply: Reply) -> web.Response:
     return response
 
 
-def _flag(request: web.Request, parameter: Parameter) -> bool:
+def flag(request: web.Request, parameter: Parameter) -> bool:
+    """Whether a parameter says so; without it, not.
+
+    Raises: ApiError 422.
+    """
     text = request.query.get(parameter.name, "false")
     if text not in ("true", "false"):
         raise invalid([Problem(parameter.name, f"expected true or false, got {text[:40]!r}")])

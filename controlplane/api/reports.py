@@ -4,7 +4,7 @@ gap: an interval in which no proxy reported is not in the answer.
 
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
 import msgspec
 from aiohttp import web
@@ -12,18 +12,22 @@ from msgspec import Meta
 
 from controlplane.api.answer import json_answer
 from controlplane.api.operation import HIGHEST_NUMBER, NAME, Operation, Parameter
+from controlplane.api.order import flag
 from controlplane.api.pages import CURSOR, LIMIT, cursor_below, read_cursor, read_limit
 from controlplane.api.problem import invalid
 from controlplane.api.rules import VIEW_SERVICE
 from controlplane.changes import service_of
-from controlplane.rollup import LEVELS, CellKey, Figures, quantile_s
+from controlplane.rollup import ENDPOINTS_S, LEVELS, CellKey, Figures, edge_s, quantile_s
 from controlplane.store.base import Store
 from proxy.model.config import Name
 from proxy.model.errors import Problem
+from proxy.model.spread import columns
 from proxy.model.users import estimate
-from proxy.model.wire import MAX_SEGMENT_CHARS
+from proxy.model.wire import MAX_SEGMENT_CHARS, Spread
 
 Level = Literal["10s", "1m", "1h"]
+By = Literal["segment", "endpoint"]
+_T = TypeVar("_T", bound=str)
 LEVEL = Parameter("level", "query", Level, "How long the intervals are; 1m without it.")
 FROM = Parameter(
     "from", "query", Annotated[datetime, Meta(tz=True)], "Intervals that begin then or later."
@@ -36,7 +40,38 @@ SEGMENT = Parameter(
     Annotated[str, Meta(max_length=MAX_SEGMENT_CHARS)],
     "Only this `dimension=value`; empty for everybody.",
 )
+BY = Parameter(
+    "by",
+    "query",
+    By,
+    "What else rows are by; segment without it. Endpoints only where users are split, and not "
+    "by hours.",
+)
+SPREAD = Parameter(
+    "spread", "query", bool, "Whether each row tells how its requests are spread over users."
+)
 _DEFAULT: Level = "1m"
+
+
+class SlowFigures(msgspec.Struct, frozen=True):
+    """How many requests took longer than an edge, or were errors."""
+
+    edge_s: float
+    requests: int
+    by_bucket: tuple[int, ...]
+
+
+class SpreadView(msgspec.Struct, frozen=True):
+    """How requests, errors and slow requests are spread over users; without testers. Users are in
+    one of 64 buckets by their hash, always the same one; the 65th is for requests without a sticky
+    key. By endpoint there is one bucket."""
+
+    requests: int
+    errors: int
+    requests_by_bucket: tuple[int, ...]
+    errors_by_bucket: tuple[int, ...]
+    slow: tuple[SlowFigures, ...]
+    """By edge: the service's quantiles (0.5, 0.9, 0.95, 0.99) of before its users were split."""
 
 
 class VersionFigures(msgspec.Struct, frozen=True):
@@ -61,6 +96,10 @@ class VersionFigures(msgspec.Struct, frozen=True):
     p99_s: float | None
     latency: dict[int, int]
     """By bucket; its edges are in docs/api.md."""
+    endpoint: str = ""
+    """Which the first attempt was at; empty for all."""
+    spread: SpreadView | None = None
+    """Only where it is asked for, and somebody looked."""
 
 
 class ReportInterval(msgspec.Struct, frozen=True):
@@ -99,7 +138,7 @@ class ReportsApi:
                 "/v1/services/{name}/reports",
                 self.page,
                 ReportPage,
-                (NAME, LEVEL, FROM, TO, VERSION, SEGMENT, LIMIT, CURSOR),
+                (NAME, LEVEL, FROM, TO, VERSION, SEGMENT, BY, SPREAD, LIMIT, CURSOR),
                 problems=(HTTPStatus.NOT_FOUND,),
                 rule=VIEW_SERVICE,
             )
@@ -108,19 +147,24 @@ class ReportsApi:
     async def page(self, request: web.Request) -> web.Response:
         """What proxies counted for a service, interval by interval, newest first."""
         name, limit = request.match_info["name"], read_limit(request)
-        level = _read_level(request)
+        level = _read_choice(request, LEVEL, Level, _DEFAULT)
+        by_endpoint = _read_choice(request, BY, By, "segment") == "endpoint"
+        spread = flag(request, SPREAD)
+        level_s = LEVELS[level]
+        if by_endpoint and level_s > ENDPOINTS_S:
+            raise invalid([Problem(BY.name, f"endpoints are not kept by level {level}")])
         since = _read_time(request, FROM.name, 0)
         to = _read_time(request, TO.name, HIGHEST_NUMBER)
         below = min(to, read_cursor(request) or HIGHEST_NUMBER)
-        level_s = LEVELS[level]
         async with self._store.reading() as unit:
             service_of((await unit.newest()).traffic, name)
             found = await unit.intervals(level_s, since=since, below=below, limit=limit)
-            figures = await unit.figures(level_s, [start for start, _ in found], name)
+            starts = [start for start, _ in found]
+            figures = await unit.figures(level_s, starts, name, by_endpoint=by_endpoint)
         rows: dict[int, list[VersionFigures]] = {}
         for key, sums in figures:
             if _is_asked(key, request):
-                rows.setdefault(key.start, []).append(_view(key, sums))
+                rows.setdefault(key.start, []).append(_view(key, sums, spread=spread))
         intervals = [
             ReportInterval(
                 datetime.fromtimestamp(start, UTC),
@@ -139,7 +183,7 @@ def _is_asked(key: CellKey, request: web.Request) -> bool:
     return version == key.version and request.query.get(SEGMENT.name, key.segment) == key.segment
 
 
-def _view(key: CellKey, sums: Figures) -> VersionFigures:
+def _view(key: CellKey, sums: Figures, *, spread: bool) -> VersionFigures:
     return VersionFigures(
         version=key.version,
         segment=key.segment,
@@ -153,17 +197,31 @@ def _view(key: CellKey, sums: Figures) -> VersionFigures:
         p95_s=quantile_s(sums.latency, 0.95),
         p99_s=quantile_s(sums.latency, 0.99),
         latency=sums.latency,
+        endpoint=key.endpoint,
+        spread=_spread_view(sums.spread) if spread and sums.spread else None,
     )
 
 
-def _read_level(request: web.Request) -> Level:
-    text = request.query.get(LEVEL.name, _DEFAULT)
-    try:
-        level: Level = msgspec.convert(text, Level)
-    except msgspec.ValidationError:
-        known = ", ".join(LEVELS)
-        raise invalid([Problem(LEVEL.name, f"expected {known}, got {text[:40]!r}")]) from None
-    return level
+def _spread_view(spread: Spread) -> SpreadView:
+    requests, errors, *slow = columns(spread)
+    return SpreadView(
+        sum(requests),
+        sum(errors),
+        requests,
+        errors,
+        tuple(
+            SlowFigures(edge_s(edge), sum(above), above)
+            for edge, above in zip(spread.edges, slow, strict=True)
+        ),
+    )
+
+
+def _read_choice(request: web.Request, parameter: Parameter, kind: Any, default: _T) -> _T:
+    text = request.query.get(parameter.name, default)
+    if text not in get_args(kind):
+        known = ", ".join(get_args(kind))
+        raise invalid([Problem(parameter.name, f"expected {known}, got {text[:40]!r}")])
+    return cast("_T", text)
 
 
 def _read_time(request: web.Request, name: str, default: int) -> int:

@@ -132,10 +132,10 @@ class Unit(Protocol):
         ...
 
     async def figures(
-        self, level_s: int, starts: Sequence[int], service: str
+        self, level_s: int, starts: Sequence[int], service: str, *, by_endpoint: bool = False
     ) -> list[tuple[CellKey, Figures]]:
-        """The sums of a service in these intervals, the oldest first, then by version and
-        segment."""
+        """The sums of a service in these intervals, the oldest first, then by version, and segment
+        or endpoint."""
         ...
 
     async def forget_figures(self, before: Mapping[int, int]) -> None:

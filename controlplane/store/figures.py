@@ -11,54 +11,59 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, Table, bindparam, delete, insert, select, update
 
-from controlplane.rollup import EVERYBODY, CellKey, Cells, Figures
+from controlplane.rollup import CellKey, Cells, Figures
 from controlplane.screening import Seen
-from controlplane.store.tables import figures, seen_reports
-from proxy.model.wire import Sample
+from controlplane.store.tables import endpoint_figures, figures, seen_reports
+from proxy.model.wire import Sample, Spread
 
 _T = TypeVar("_T")
 _AT_ONCE = 500
 """Values in one statement; SQLite has a limit."""
-_KEY = (
-    figures.c.level_s,
-    figures.c.start,
-    figures.c.service,
-    figures.c.version,
-    figures.c.segment,
-)
 _encode = msgspec.msgpack.Encoder().encode
 _latency = msgspec.msgpack.Decoder(dict[int, int])
 _sample = msgspec.msgpack.Decoder(Sample)
+_spread = msgspec.msgpack.Decoder(Spread)
 
 
 def add_figures(connection: Connection, cells: Cells) -> None:
     """Adds to what is there; must be a writing transaction."""
+    for table in (figures, endpoint_figures):
+        its = {key: sums for key, sums in cells.items() if _table_of(key) is table}
+        if its:
+            _add(connection, table, its)
+
+
+def _table_of(key: CellKey) -> Table:
+    return endpoint_figures if key.endpoint else figures
+
+
+def _add(connection: Connection, table: Table, cells: Cells) -> None:
     known: set[CellKey] = set()
-    for key, there in _there(connection, cells):
+    for key, there in _there(connection, table, cells):
         cells[key].add(there)
         known.add(key)
-    changed = [_values(key, sums, "its_") for key, sums in cells.items() if key in known]
+    changed = [_values(table, key, sums, "its_") for key, sums in cells.items() if key in known]
     if changed:
-        where = [column == bindparam(f"its_{column.name}") for column in _KEY]
-        connection.execute(update(figures).where(*where), changed)
-    new = [_values(key, sums) for key, sums in cells.items() if key not in known]
+        where = [column == bindparam(f"its_{column.name}") for column in table.primary_key]
+        connection.execute(update(table).where(*where), changed)
+    new = [_values(table, key, sums) for key, sums in cells.items() if key not in known]
     if new:
-        connection.execute(insert(figures), new)
+        connection.execute(insert(table), new)
 
 
-def _there(connection: Connection, wanted: Mapping[CellKey, Figures]) -> Iterator[Any]:
+def _there(
+    connection: Connection, table: Table, wanted: Mapping[CellKey, Figures]
+) -> Iterator[tuple[CellKey, Figures]]:
     starts: dict[int, set[int]] = {}
     for key in wanted:
         starts.setdefault(key.level_s, set()).add(key.start)
     for level_s, of_level in starts.items():
         for some in _parts(sorted(of_level)):
-            query = select(figures).where(
-                (figures.c.level_s == level_s) & figures.c.start.in_(some)
-            )
-            for row in connection.execute(query):
-                key = CellKey(*row[: len(_KEY)])
+            query = select(table).where((table.c.level_s == level_s) & table.c.start.in_(some))
+            for row in connection.execute(query).mappings():
+                key = _key(row)
                 if key in wanted:
                     yield key, _figures(row)
 
@@ -68,42 +73,49 @@ def read_intervals(
 ) -> list[tuple[int, Figures]]:
     """The last intervals that begin at ``since`` or later and below ``below``, newest first; with
     what all reports have in common. What has no report is not among them."""
+    columns = figures.c
     query = (
         select(figures)
-        .where(*(column == name for column, name in zip(_KEY[2:], EVERYBODY, strict=True)))
-        .where(
-            (figures.c.level_s == level_s) & (figures.c.start >= since) & (figures.c.start < below)
-        )
-        .order_by(figures.c.start.desc())
+        .where(*(column == "" for column in (columns.service, columns.version, columns.segment)))
+        .where((columns.level_s == level_s) & (columns.start >= since) & (columns.start < below))
+        .order_by(columns.start.desc())
         .limit(limit)
     )
-    return [(row.start, _figures(row)) for row in connection.execute(query)]
+    return [(row["start"], _figures(row)) for row in connection.execute(query).mappings()]
 
 
 def read_figures(
-    connection: Connection, level_s: int, starts: Sequence[int], service: str
+    connection: Connection,
+    level_s: int,
+    starts: Sequence[int],
+    service: str,
+    *,
+    by_endpoint: bool,
 ) -> list[tuple[CellKey, Figures]]:
-    """All that is known of a service in these intervals, by version and segment."""
+    """All that is known of a service in these intervals, by version, and segment or endpoint."""
+    table = endpoint_figures if by_endpoint else figures
     found = []
     for some in _parts(starts):
         query = (
-            select(figures)
+            select(table)
             .where(
-                (figures.c.level_s == level_s)
-                & figures.c.start.in_(some)
-                & (figures.c.service == service)
+                (table.c.level_s == level_s)
+                & table.c.start.in_(some)
+                & (table.c.service == service)
             )
-            .order_by(figures.c.start, figures.c.version, figures.c.segment)
+            .order_by(*table.primary_key)
         )
-        found += [(CellKey(*row[: len(_KEY)]), _figures(row)) for row in connection.execute(query)]
+        rows = connection.execute(query).mappings()
+        found += [(_key(row), _figures(row)) for row in rows]
     return found
 
 
 def forget_figures(connection: Connection, before: Mapping[int, int]) -> None:
     """Deletes, of each level, what began before a time."""
-    for level_s, start in before.items():
-        old = (figures.c.level_s == level_s) & (figures.c.start < start)
-        connection.execute(delete(figures).where(old))
+    for table in (figures, endpoint_figures):
+        for level_s, start in before.items():
+            old = (table.c.level_s == level_s) & (table.c.start < start)
+            connection.execute(delete(table).where(old))
 
 
 def read_seen(connection: Connection, boots: Sequence[str]) -> dict[str, Seen]:
@@ -142,27 +154,31 @@ def forget_seen(connection: Connection, before: datetime) -> None:
     connection.execute(delete(seen_reports).where(seen_reports.c.at < before))
 
 
-def _values(key: CellKey, sums: Figures, prefix: str = "") -> dict[str, Any]:
-    names = {f"{prefix}{name}": value for name, value in key._asdict().items()}
+def _key(row: RowMapping) -> CellKey:
+    return CellKey(*(row.get(name, "") for name in CellKey._fields))
+
+
+def _values(table: Table, key: CellKey, sums: Figures, prefix: str = "") -> dict[str, Any]:
+    columns = table.c.keys()
+    names = {f"{prefix}{name}": value for name, value in key._asdict().items() if name in columns}
     packed = {
         "latency": _encode(sums.latency),
         "users": None if sums.users is None else _encode(sums.users),
         "erring": None if sums.erring is None else _encode(sums.erring),
+        "spread": None if sums.spread is None else _encode(sums.spread),
     }
-    return names | msgspec.structs.asdict(sums) | packed
+    values = msgspec.structs.asdict(sums) | packed
+    return names | {name: value for name, value in values.items() if name in columns}
 
 
-def _figures(row: Row[Any]) -> Figures:
-    return Figures(
-        row.requests,
-        row.errors,
-        _latency.decode(row.latency),
-        row.share,
-        row.reports,
-        row.seconds,
-        None if row.users is None else _sample.decode(row.users),
-        None if row.erring is None else _sample.decode(row.erring),
-    )
+def _figures(row: RowMapping) -> Figures:
+    spread = None if row["spread"] is None else _spread.decode(row["spread"])
+    sums = Figures(row["requests"], row["errors"], _latency.decode(row["latency"]), spread=spread)
+    if "endpoint" not in row:
+        sums.share, sums.reports, sums.seconds = row["share"], row["reports"], row["seconds"]
+        sums.users = None if row["users"] is None else _sample.decode(row["users"])
+        sums.erring = None if row["erring"] is None else _sample.decode(row["erring"])
+    return sums
 
 
 def _parts(values: Iterable[_T]) -> Iterator[list[_T]]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, func, insert, select
 from controlplane.model import Draft, Revision
 from controlplane.store.tables import revisions, split_tables
 from proxy.model.config import Traffic
-from proxy.model.wire import SplitTable
+from proxy.model.wire import Edges, SplitTable
 
 
 def read_newest(connection: Connection) -> Revision:
@@ -29,10 +29,12 @@ def read_revision(connection: Connection, number: int) -> Revision | None:
 
 def _whole(connection: Connection, row: Row[Any]) -> Revision:
     traffic = msgspec.json.decode(row.traffic, type=Traffic)
-    return Revision(row.revision, traffic, _tables(connection, row.revision, traffic))
+    return Revision(row.revision, traffic, *_tables(connection, row.revision, traffic))
 
 
-def _tables(connection: Connection, number: int, traffic: Traffic) -> dict[str, SplitTable]:
+def _tables(
+    connection: Connection, number: int, traffic: Traffic
+) -> tuple[dict[str, SplitTable], dict[str, Edges]]:
     newest = (
         select(split_tables.c.service, func.max(split_tables.c.revision).label("revision"))
         .where(split_tables.c.revision <= number)
@@ -42,18 +44,18 @@ def _tables(connection: Connection, number: int, traffic: Traffic) -> dict[str, 
     of_newest = (split_tables.c.service == newest.c.service) & (
         split_tables.c.revision == newest.c.revision
     )
-    query = select(split_tables.c.service, split_tables.c.split_table).join(newest, of_newest)
-    return {
-        row.service: msgspec.json.decode(row.split_table, type=SplitTable)
-        for row in connection.execute(query)
-        if row.service in traffic.services
-    }
+    columns = (split_tables.c.service, split_tables.c.split_table, split_tables.c.edges)
+    query = select(*columns).join(newest, of_newest)
+    found = [row for row in connection.execute(query) if row.service in traffic.services]
+    tables = {row.service: msgspec.json.decode(row.split_table, type=SplitTable) for row in found}
+    edges = {row.service: msgspec.json.decode(row.edges, type=Edges) for row in found if row.edges}
+    return tables, edges
 
 
 def insert_revision(
     connection: Connection, newest: Revision, revision: Revision, draft: Draft
 ) -> None:
-    """Adds a revision, and the split tables in which it differs from the newest one."""
+    """Adds a revision, and the split tables and edges in which it differs from the newest one."""
     connection.execute(
         insert(revisions).values(
             revision=revision.number,
@@ -68,9 +70,11 @@ def insert_revision(
             "service": service,
             "revision": revision.number,
             "split_table": msgspec.json.encode(table).decode(),
+            "edges": msgspec.json.encode(edges).decode() if edges else None,
         }
         for service, table in draft.tables.items()
-        if newest.tables.get(service) != table
+        if (newest.tables.get(service), newest.edges.get(service, ()))
+        != (table, edges := draft.edges.get(service, ()))
     ]
     if moved:
         connection.execute(insert(split_tables), moved)

@@ -72,6 +72,7 @@ split_tables = Table(
     Column("service", String(63), primary_key=True),
     Column("revision", Integer, ForeignKey("revisions.revision"), primary_key=True),
     Column("split_table", Text, nullable=False),
+    Column("edges", Text, nullable=True),
 )
 
 audit = Table(
@@ -174,9 +175,25 @@ figures = Table(
     Column("seconds", Float(53), nullable=False),
     Column("users", LargeBinary, nullable=True),
     Column("erring", LargeBinary, nullable=True),
+    Column("spread", LargeBinary, nullable=True),
 )
-"""Sums of reports: ``controlplane.rollup``. ``start`` is Unix time; ``latency``, ``users`` and
-``erring`` are MessagePack."""
+"""Sums of reports: ``controlplane.rollup``. ``start`` is Unix time; ``latency``, ``users``,
+``erring`` and ``spread`` are MessagePack."""
+
+endpoint_figures = Table(
+    "endpoint_figures",
+    metadata,
+    Column("level_s", Integer, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("service", String(63), primary_key=True),
+    Column("version", String(63), primary_key=True),
+    Column("endpoint", String(300), primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("errors", BigInteger, nullable=False),
+    Column("latency", LargeBinary, nullable=False),
+    Column("spread", LargeBinary, nullable=True),
+)
+"""The same by endpoint."""
 
 seen_reports = Table(
     "seen_reports",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -32,7 +33,7 @@ class SqlUnit:
 
     async def append(self, newest: Revision, draft: Draft) -> Revision:
         """See ``Unit``."""
-        revision = Revision(newest.number + 1, draft.traffic, draft.tables)
+        revision = Revision(newest.number + 1, draft.traffic, draft.tables, draft.edges)
         await self._connection.run_sync(insert_revision, newest, revision, draft)
         return revision
 
@@ -109,10 +110,11 @@ class SqlUnit:
         return await self._connection.run_sync(figures.read_intervals, level_s, since, below, limit)
 
     async def figures(
-        self, level_s: int, starts: Sequence[int], service: str
+        self, level_s: int, starts: Sequence[int], service: str, *, by_endpoint: bool = False
     ) -> list[tuple[CellKey, Figures]]:
         """See ``Unit``."""
-        return await self._connection.run_sync(figures.read_figures, level_s, starts, service)
+        read = partial(figures.read_figures, by_endpoint=by_endpoint)
+        return await self._connection.run_sync(read, level_s, starts, service)
 
     async def forget_figures(self, before: Mapping[int, int]) -> None:
         """See ``Unit``."""

@@ -136,7 +136,7 @@ class StreamHandler:
             )
         if hello.reports and self._intake is not None and self._report_every_s:
             # Before any snapshot, behind which it might find no room.
-            outbox.say(_frame(Reporting(self._report_every_s)))
+            outbox.say(_frame(Reporting(self._report_every_s, splits=True)))
         member = self._fleet.join(hello, address, has)
         self._hub.join(outbox, has)
         # Thousands come at once after a restart; `/v1/proxies` tells who is there, and since when.

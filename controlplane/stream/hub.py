@@ -107,7 +107,8 @@ class Hub:
         """Encoded once a revision, whatever the number of proxies."""
         if self._frame is None:
             newest = self._newest
-            snapshot = Snapshot(newest.number, newest.traffic, newest.tables, self.store_id)
+            given = (newest.number, newest.traffic, newest.tables, self.store_id, newest.edges)
+            snapshot = Snapshot(*given)
             self._frame = text_frame(msgspec.json.encode(snapshot))
         return self._frame
 

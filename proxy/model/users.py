@@ -11,11 +11,10 @@ Source: P. Flajolet, "On adaptive sampling", Computing 43 (1990), after M. Wegma
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
 from sys import byteorder
 from typing import Final
 
-from proxy.model.wire import Sample, UsersSeen, UsersTaken
+from proxy.model.wire import Sample
 
 MOST: Final = 256
 """Users in a sample."""
@@ -106,23 +105,6 @@ def merged(first: Sample | None, second: Sample | None) -> Sample | None:
     sketch.update(first)
     sketch.update(second)
     return sketch.sample()
-
-
-def joined(parts: Iterable[UsersTaken]) -> UsersTaken:
-    """Who was seen by any of several processes."""
-    sums: dict[tuple[str, str, str], tuple[Sketch, Sketch]] = {}
-    for part in parts:
-        for each in part.seen:
-            key = (each.service, each.version, each.segment)
-            users, erring = sums.setdefault(key, (Sketch(), Sketch()))
-            users.update(each.users)
-            erring.update(each.erring)
-    return UsersTaken(
-        tuple(
-            UsersSeen(*key, users.sample(), erring.sample())
-            for key, (users, erring) in sorted(sums.items())
-        )
-    )
 
 
 def estimate(sample: Sample) -> int:

@@ -4,8 +4,8 @@ Control stream (WebSocket text frames of JSON, one message each): the proxy open
 the control plane sends whole, numbered ``Snapshot``s; the proxy answers each with ``Ack`` or
 ``Nack``. Once ``Reporting`` has asked for them, the proxy sends ``Report``s, each answered with
 ``ReportAck``. Worker link (length-prefixed MessagePack, see ``proxy.supervisor.link``): ``Install``
-is answered the same way, ``Pull`` with ``Counts``, ``TakeUsers`` with ``UsersTaken``; ``Leave``
-with ``Left`` and the process's end.
+is answered the same way, ``Pull`` with ``Counts``, ``Take`` with ``Taken``; ``Leave`` with ``Left``
+and the process's end.
 """
 
 from datetime import datetime
@@ -27,10 +27,17 @@ LAST_BUCKET = 321
 MAX_COUNT = 2**53
 """What every reader of JSON takes for the number it is."""
 MAX_SAMPLE_BYTES = 2_048
+MAX_ENDPOINT_CHARS = 300
+MAX_EDGES = 4
+MAX_SPREAD = 65 * (2 + MAX_EDGES)
 MAX_ROWS = 5_000
 MAX_INTERVAL_S = 400 * 86_400.0
 
 _Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+Edges = Annotated[
+    tuple[Annotated[int, Meta(ge=0, lt=LAST_BUCKET)], ...], Meta(max_length=MAX_EDGES)
+]
+"""Buckets of latency (``proxy.telemetry.histogram``), ascending: slow is what is above one."""
 
 
 class SplitTable(msgspec.Struct, frozen=True):
@@ -53,6 +60,8 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
     store: str = ""
     """Which control plane's store numbered it; empty when it came from the file.
     Revisions are compared only within one store."""
+    edges: dict[str, Edges] = {}
+    """By service whose users are split: above which latencies a request counts as slow."""
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
@@ -86,8 +95,18 @@ class Sample(msgspec.Struct, frozen=True):
     """Eight bytes each, big-endian, ascending."""
 
 
+class Spread(msgspec.Struct, frozen=True):
+    """How requests, errors and slow requests are spread over users (``proxy.model.spread``)."""
+
+    edges: Edges
+    counts: Annotated[tuple[_Count, ...], Meta(max_length=MAX_SPREAD)]
+    """Requests, errors, and for each edge those that were slow or errors; each of the three by the
+    bucket of the user, or in all."""
+
+
 class ReportRow(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one version did in a report's interval, for all or for one segment of its audience."""
+    """What one version did in a report's interval: for all, for one segment of its audience, or at
+    one of its endpoints."""
 
     service: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
     version: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
@@ -106,6 +125,11 @@ class ReportRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who was seen, without testers; left out where nobody has a sticky key."""
     erring: Sample | None = None
     """Of them, those whose first attempt was an error or brought no answer."""
+    endpoint: Annotated[str, Meta(max_length=MAX_ENDPOINT_CHARS)] = ""
+    """Which the first attempt was at; empty for all. Only where users are split, without testers;
+    latency is that of the whole request."""
+    spread: Spread | None = None
+    """Only where users are split, without testers: by user, and by endpoint in all."""
 
 
 class Report(msgspec.Struct, frozen=True, tag="report"):
@@ -152,6 +176,9 @@ class Reporting(msgspec.Struct, frozen=True, tag="reporting"):
     asked it sends none."""
 
     every_s: Annotated[float, Meta(ge=0.1, le=3_600)]
+    splits: bool = False
+    """Where users are split, it is to say by whom and at which endpoints requests were met, too.
+    Who does not ask does not know these rows, and would count their requests again."""
 
 
 class ReportAck(msgspec.Struct, frozen=True, tag="report-ack"):
@@ -205,15 +232,19 @@ class UsersSeen(msgspec.Struct, frozen=True):
     service: str
     version: str
     segment: str
-    users: Sample
-    erring: Sample
+    users: Sample | None
+    """None where requests have no sticky key."""
+    erring: Sample | None
+    spread: Spread | None = None
 
 
-class UsersTaken(msgspec.Struct, frozen=True, tag="users-taken"):
-    """Everybody that a worker has seen since it was asked last. The first time nobody: who is
-    never asked does not look at users."""
+class Taken(msgspec.Struct, frozen=True, tag="taken"):
+    """What a worker has seen since it was asked last, where users are split. The first time
+    nothing: who is never asked does not look."""
 
     seen: tuple[UsersSeen, ...] = ()
+    served: tuple[ReportRow, ...] = ()
+    """By endpoint."""
 
 
 class EndpointStates(msgspec.Struct):
@@ -278,8 +309,8 @@ class Pull(msgspec.Struct, frozen=True, tag="pull"):
     """Asks a worker for its ``Counts`` now."""
 
 
-class TakeUsers(msgspec.Struct, frozen=True, tag="take-users"):
-    """Asks a worker for the ``UsersTaken`` since the last time."""
+class Take(msgspec.Struct, frozen=True, tag="take"):
+    """Asks a worker for what was ``Taken`` since the last time."""
 
 
 class Reopen(msgspec.Struct, frozen=True, tag="reopen"):
@@ -298,10 +329,10 @@ class Left(msgspec.Struct, frozen=True, tag="left"):
     counts: Counts
     clean: bool
     """Whether nothing had to be cut."""
-    users: UsersTaken = UsersTaken()
+    taken: Taken = Taken()
 
 
 ToControl = Hello | Ack | Nack | Report
 FromControl = Snapshot | Reporting | ReportAck
-ToWorker = Install | Pull | TakeUsers | Reopen | Leave
-FromWorker = Ack | Nack | Counts | UsersTaken | Left
+ToWorker = Install | Pull | Take | Reopen | Leave
+FromWorker = Ack | Nack | Counts | Taken | Left

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from proxy.core.outcome import Outcome
+from proxy.core.user import NOBODY
 from proxy.http1.body import encode_chunk, encode_last_chunk
 from proxy.http1.forward import downstream_head, request_id, switch_head, upstream_head
 from proxy.http1.response import Framing, ResponseHead, is_switch
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
     from proxy.core.decision import Decision
     from proxy.core.segments import FindSegments
-    from proxy.core.user import FindUser
     from proxy.http1.request import RequestHead
+    from proxy.model.wire import Edges
     from proxy.net.downstream import DownstreamConnection
     from proxy.net.faults import FaultPolicy
     from proxy.net.mirror import MirrorCopy
@@ -80,12 +81,11 @@ class Exchange(Asker):
     """
 
     __slots__ = (
-        "_again", "_charged", "_chunked_out", "_copy", "_delayed", "_downstream", "_edits", "_head",
-        "_keeps",
-        "_limit", "_pending", "_request_done", "_response_s", "_retries", "_retry", "_runtime",
-        "_serving", "_started", "_task", "_timeouts", "_tried", "_upstream", "_version", "_whole",
-        "attempts", "decision", "endpoint", "ident", "is_upgrade", "outcome", "request_bytes",
-        "response_bytes", "seconds", "status",
+        "_again", "_blamed", "_charged", "_chunked_out", "_copy", "_delayed", "_downstream",
+        "_edits", "_head", "_keeps", "_limit", "_pending", "_request_done", "_response_s",
+        "_retries", "_retry", "_runtime", "_serving", "_started", "_task", "_timeouts", "_tried",
+        "_upstream", "_version", "_whole", "attempts", "decision", "endpoint", "ident",
+        "is_upgrade", "outcome", "request_bytes", "response_bytes", "seconds", "status",
     )  # fmt: skip
 
     def __init__(
@@ -104,7 +104,8 @@ class Exchange(Asker):
         self._pending = b""
         self._whole = True
         self._request_done = False
-        self._charged = False  # the first attempt was an error
+        self._charged = False  # the first attempt was an error,
+        self._blamed = ""  # of this endpoint
         self._chunked_out = False
         self._upstream: UpstreamConnection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -655,6 +656,7 @@ class Exchange(Asker):
         """What comes after the first attempt neither hides its error nor adds another."""
         if self.outcome is None:
             self._charged = True
+            self._blamed = self.endpoint
 
     def _attempted(self, outcome: str) -> None:
         self.outcome = outcome
@@ -684,21 +686,27 @@ class Exchange(Asker):
         )
         if self._charged:
             self._version.observer.charged()
-        find, find_user = self._version.find_segments, self._version.find_user
-        if (find is not None or find_user is not None) and self.decision.source != "override":
-            self._count_audience(find, find_user)
+        find, edges = self._version.find_segments, self._version.edges
+        if (find is not None or edges is not None) and self.decision.source != "override":
+            self._count_audience(find, edges)
 
-    def _count_audience(self, find: FindSegments | None, find_user: FindUser | None) -> None:
-        """Whose it was; testers are nobody's audience."""
+    def _count_audience(self, find: FindSegments | None, edges: Edges | None) -> None:
+        """Whose it was, and where; testers are nobody's audience."""
         peer, observer = self._downstream.peer, self._version.observer
         segments: tuple[str, ...] = ()
         if find is not None:
             segments = find(self._head, peer)
             observer.belonged(segments, self.status, self.seconds, charged=self._charged)
+        if edges is None:
+            return
+        find_user = self._version.find_user
+        user = NOBODY
         if find_user is not None:
             user = find_user(self._head, peer, self.decision.set_cookies)
-            if user:
-                observer.saw(user, segments, charged=self._charged)
+        observer.saw(user, segments, self.seconds, edges, charged=self._charged)
+        endpoint = self._blamed if self._charged else self.endpoint
+        if endpoint:
+            observer.served(endpoint, self.seconds, edges, charged=self._charged)
 
     def _log(self) -> None:
         log = self._runtime.log

@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from proxy.model.wire import Edges
+
 
 class VersionObserver(Protocol):
     """Hears what happens to one version's requests. Called on the request path: must be cheap."""
@@ -31,8 +33,14 @@ class VersionObserver(Protocol):
         """A finished request was one of these segments' (``dimension=value``); ``charged`` as
         above."""
 
-    def saw(self, user: int, segments: tuple[str, ...], *, charged: bool) -> None:
-        """A finished request was this user's (``proxy.core.user``)."""
+    def saw(
+        self, user: int, segments: tuple[str, ...], seconds: float, edges: Edges, *, charged: bool
+    ) -> None:
+        """A finished request was this user's (``proxy.core.user``), 0 for nobody's; it is slow if
+        it took longer than one of these edges."""
+
+    def served(self, endpoint: str, seconds: float, edges: Edges, *, charged: bool) -> None:
+        """Of a finished request, the first attempt was at this endpoint."""
 
     def ejected(self) -> None:
         """An endpoint was taken out for what its requests met."""

@@ -28,7 +28,7 @@ from proxy.http1.forward import Hop
 from proxy.model.address import parse_endpoint
 from proxy.model.config import Breakers, Downstream, Limits, RateLimit
 from proxy.model.found import NOTHING, FoundEndpoints, endpoints_of, has_sources
-from proxy.model.wire import EndpointStates
+from proxy.model.wire import Edges, EndpointStates
 from proxy.net.acceptor import Acceptor
 from proxy.net.deadline import Timers
 from proxy.net.downstream import DownstreamConnection
@@ -90,11 +90,40 @@ class Plane:
 
     # With as many attributes as these, an instance without slots is a dictionary, and slower.
     __slots__ = (
-        "_acceptors", "_buckets", "_hops", "_idents", "_log", "_nobody", "_observe",
-        "_observe_copies", "_pools", "_room_at", "_secret", "_sees_users", "_sticky", "_sweep",
-        "_tasks", "_trusted", "_tunnel_s", "_upstream_s", "_watches", "connections", "downstream",
-        "draining", "idle_s", "limits", "load", "look_s", "loop", "mirrors", "outbox", "runtime",
-        "timers", "tunnels", "turns",
+        "_acceptors",
+        "_buckets",
+        "_edges",
+        "_hops",
+        "_idents",
+        "_log",
+        "_nobody",
+        "_observe",
+        "_observe_copies",
+        "_pools",
+        "_room_at",
+        "_secret",
+        "_sticky",
+        "_sweep",
+        "_tasks",
+        "_trusted",
+        "_tunnel_s",
+        "_upstream_s",
+        "_watches",
+        "_watches_splits",
+        "connections",
+        "downstream",
+        "draining",
+        "idle_s",
+        "limits",
+        "load",
+        "look_s",
+        "loop",
+        "mirrors",
+        "outbox",
+        "runtime",
+        "timers",
+        "tunnels",
+        "turns",
     )  # fmt: skip
 
     def __init__(
@@ -130,8 +159,9 @@ class Plane:
         self._tasks: set[asyncio.Task[None]] = set()
         self._idents = Idents(os.urandom(8).hex().encode())
         self._trusted = TrustedProxies(())
-        self._sees_users = False
+        self._watches_splits = False
         self._secret = b""
+        self._edges: dict[str, Edges] = {}
         self._sticky: list[Sticky] = []
         self._hops: dict[str, Hop] = {}
         self._room_at = 0.0
@@ -139,15 +169,15 @@ class Plane:
         self._upstream_s = 4.0
         self._sweep: asyncio.TimerHandle = self.loop.call_later(SWEEP_S, self._sweep_pools)
 
-    def see_users(self) -> None:
-        """Look from now on whose requests are, where users are split between versions; until this
-        is asked, nobody does."""
-        if self._sees_users:
+    def watch_splits(self) -> None:
+        """Look from now on whose requests are, and what endpoints do, where users are split between
+        versions; until this is asked, nobody does."""
+        if self._watches_splits:
             return
-        self._sees_users = True
-        self._find_users()
+        self._watches_splits = True
+        self._watch_versions()
 
-    def _find_users(self) -> None:
+    def _watch_versions(self) -> None:
         targets = self.runtime.router.versions
         shares = Counter(target.service for target in targets if target.share)
         for target, version, sticky in zip(
@@ -155,6 +185,7 @@ class Plane:
         ):
             if shares[target.service] > 1:
                 version.find_user = compile_user(sticky, self._trusted, self._secret)
+                version.edges = self._edges.get(target.service, ())
 
     def install(self, config: Config, snapshot: Snapshot, found: FoundEndpoints = NOTHING) -> None:
         """Serve from now on by ``snapshot``, and by what ``config`` says of this process.
@@ -192,6 +223,7 @@ class Plane:
             version.find_segments = compile_segments(segments, trusted)
         # Random, and known to nobody who has no token (``proxy.core.user``).
         self._secret = snapshot.store.encode()[:64]
+        self._edges = snapshot.edges
         self._sticky = [snapshot.traffic.services[each.service].sticky for each in router.versions]
         _set_fallbacks(snapshot.traffic.services, router.versions, versions)
         edits = compile_edits(router.routes, snapshot.traffic.services, router.versions)
@@ -213,8 +245,8 @@ class Plane:
         gone = [pool for name, pool in self._pools.items() if name not in pools]
         self._pools = pools
         self._trusted = trusted
-        if self._sees_users:
-            self._find_users()
+        if self._watches_splits:
+            self._watch_versions()
         self._hops = {}
         self._tunnel_s = config.drain.tunnel_s
         self.downstream = config.downstream

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from proxy.http1.forward import Hop
     from proxy.http1.request import RequestHead
     from proxy.model.config import Breakers
+    from proxy.model.wire import Edges
     from proxy.net.deadline import Timers
     from proxy.net.downstream import DownstreamConnection
     from proxy.net.edits import Edits
@@ -67,13 +68,14 @@ class VersionRuntime:
         fallback: who serves its users while none of its endpoints works.
         find_segments: tells which segments a request belongs to, if anybody wants to know.
         find_user: tells whose a request is; likewise.
+        edges: above which latencies a request is slow; None where nobody watches.
         opening: requests that wait for a connection.
         retrying: requests that are tried once more.
     """
 
     __slots__ = (
-        "_balance", "_breakers", "_pools", "endpoints", "fallback", "find_segments", "find_user",
-        "observer", "opening", "retrying", "timers",
+        "_balance", "_breakers", "_pools", "edges", "endpoints", "fallback", "find_segments",
+        "find_user", "observer", "opening", "retrying", "timers",
     )  # fmt: skip
 
     def __init__(
@@ -89,6 +91,7 @@ class VersionRuntime:
         self.fallback: VersionRuntime | None = None
         self.find_segments: FindSegments | None = None
         self.find_user: FindUser | None = None
+        self.edges: Edges | None = None
         self._breakers = breakers
         self.opening = 0
         self.retrying = 0

@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from proxy.core.slot import SLOTS
-from proxy.model import users
+from proxy.model.taken import summed
 from proxy.model.wire import (
     MAX_INTERVAL_S,
     MAX_ROWS,
@@ -27,7 +27,7 @@ from proxy.model.wire import (
     ReportAck,
     ReportRow,
     SplitTable,
-    UsersTaken,
+    Taken,
     VersionCounts,
 )
 
@@ -44,15 +44,13 @@ RESEND_S = 30.0
 """Without an answer a report is sent again; a control plane that had no room does not answer."""
 MAX_BYTES = 400_000
 """Of one report, about: the control plane takes messages of up to 1 MiB."""
-_ROW_BYTES, _BUCKET_BYTES = 400, 12
-"""At most, with names of 63 characters."""
+_ROW_BYTES, _BUCKET_BYTES, _COUNT_BYTES = 700, 12, 8
+"""At most, with names of 63 characters and an endpoint of 300."""
 
-NOBODY = UsersTaken()
+NOTHING = Taken()
 
 Shares = Mapping[tuple[str, str], float]
 """By service and version, 0 to 1."""
-_Key = tuple[str, str, str]
-"""Service, version, segment."""
 
 
 class Interval(NamedTuple):
@@ -84,7 +82,7 @@ def difference(
     after: Counts,
     shares_before: Shares,
     shares_after: Shares,
-    taken: UsersTaken = NOBODY,
+    taken: Taken = NOTHING,
 ) -> tuple[ReportRow, ...]:
     """What was counted between two looks at the same counters. What counted nothing has no row: the
     report says by itself that somebody looked."""
@@ -107,12 +105,10 @@ def difference(
             )
         )
         rows += _by_segment(key, then, counts)
-    return tuple(_with_users(rows, taken, shares))
+    return (*_with_users(rows, taken, shares), *taken.served)
 
 
-def _with_users(
-    rows: Iterable[ReportRow], taken: UsersTaken, shares: Shares
-) -> Iterator[ReportRow]:
+def _with_users(rows: Iterable[ReportRow], taken: Taken, shares: Shares) -> Iterator[ReportRow]:
     """The rows, each with whom it was counted for. A request that ended between the two looks is in
     one interval and its user in the next: then there may be a row of users alone."""
     seen = {(each.service, each.version, each.segment): each for each in taken.seen}
@@ -121,11 +117,19 @@ def _with_users(
         if each is None:
             yield row
         else:
-            yield msgspec.structs.replace(row, users=each.users, erring=each.erring)
+            yield msgspec.structs.replace(
+                row, users=each.users, erring=each.erring, spread=each.spread
+            )
     for (service, version, segment), each in seen.items():
         share = None if segment else shares.get((service, version))
         yield ReportRow(
-            service, version, segment, share=share, users=each.users, erring=each.erring
+            service,
+            version,
+            segment,
+            share=share,
+            users=each.users,
+            erring=each.erring,
+            spread=each.spread,
         )
 
 
@@ -150,26 +154,8 @@ def _grown(before: Mapping[_T, int], after: Mapping[_T, int]) -> dict[_T, int]:
 
 def merged(first: Interval, second: Interval) -> Interval:
     """Two intervals, one after the other, as one."""
-    rows: dict[_Key, ReportRow] = {}
-    for row in (*first.rows, *second.rows):
-        key = (row.service, row.version, row.segment)
-        rows[key] = _sum(rows[key], row) if key in rows else row
-    return second._replace(start=first.start, start_s=first.start_s, rows=tuple(rows.values()))
-
-
-def _sum(first: ReportRow, second: ReportRow) -> ReportRow:
-    latency = dict(first.latency)
-    for bucket, count in second.latency.items():
-        latency[bucket] = latency.get(bucket, 0) + count
-    return msgspec.structs.replace(
-        first,
-        requests=first.requests + second.requests,
-        errors=first.errors + second.errors,
-        latency=latency,
-        share=first.share if first.share == second.share else None,
-        users=users.merged(first.users, second.users),
-        erring=users.merged(first.erring, second.erring),
-    )
+    rows = summed((*first.rows, *second.rows))
+    return second._replace(start=first.start, start_s=first.start_s, rows=rows)
 
 
 def pieces(rows: tuple[ReportRow, ...]) -> Iterator[tuple[ReportRow, ...]]:
@@ -179,6 +165,7 @@ def pieces(rows: tuple[ReportRow, ...]) -> Iterator[tuple[ReportRow, ...]]:
     for row in rows:
         row_bytes = _ROW_BYTES + _BUCKET_BYTES * len(row.latency)
         row_bytes += sum(len(each.users) * 4 // 3 for each in (row.users, row.erring) if each)
+        row_bytes += _COUNT_BYTES * len(row.spread.counts) if row.spread else 0
         if part and (size + row_bytes > MAX_BYTES or len(part) == MAX_ROWS):
             yield tuple(part)
             part, size = [], 0

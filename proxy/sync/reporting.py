@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from proxy.model.wire import Counts, UsersTaken
+from proxy.model.wire import Counts, Taken
 from proxy.sync.report import Backlog, Interval, Shares, difference
 
 LOG = logging.getLogger("splitway.sync.reporting")
@@ -34,8 +34,8 @@ class Measured(NamedTuple):
     """That numbered the revision in force; empty when it came from the file."""
     revision: int
     shares: Shares
-    users: UsersTaken = UsersTaken()
-    """Who was seen since the look before."""
+    taken: Taken = Taken()
+    """What was seen since the look before, where users are split."""
 
 
 class _Look(NamedTuple):
@@ -67,6 +67,7 @@ class Reporting:
         self._draw = draw
         self._every_s = EVERY_S
         self._is_wanted = False
+        self._watches_splits = False
         self._asked = asyncio.Event()
         self._looking = asyncio.Lock()
         self._before = _Look(Measured(Counts(versions=()), "", 0, {}), wall(), monotonic_s())
@@ -77,13 +78,20 @@ class Reporting:
         return self._is_wanted
 
     @property
+    def watches_splits(self) -> bool:
+        """Whether it has asked for what is seen where users are split."""
+        return self._watches_splits
+
+    @property
     def waiting(self) -> int:
         """Reports that are not counted yet; none while nobody has asked for any."""
         return len(self.backlog) if self._is_wanted else 0
 
-    def asked(self, every_s: float) -> None:
-        """The control plane wants a report every so often."""
+    def asked(self, every_s: float, *, splits: bool = False) -> None:
+        """The control plane wants a report every so often; where users are split, maybe all there
+        is to say."""
         self._is_wanted = True
+        self._watches_splits = splits
         if every_s != self._every_s:
             self._every_s = every_s
             self._asked.set()
@@ -116,7 +124,7 @@ class Reporting:
             measured.counts,
             before.measured.shares,
             measured.shares,
-            measured.users,
+            measured.taken,
         )
         self.backlog.add(
             Interval(before.wall, before.now_s, now.now_s, measured.store, measured.revision, rows)

@@ -208,7 +208,7 @@ class ControlStream:
         if isinstance(message, ReportAck):
             reports.backlog.answered(message)
             return
-        reports.asked(message.every_s)
+        reports.asked(message.every_s, splits=message.splits)
         if self._sending is None:
             reports.backlog.reconnected()
             self._sending = asyncio.create_task(

@@ -12,8 +12,17 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final
 
+from proxy.model.spread import WIDTH, Tally
 from proxy.model.users import Sketch
-from proxy.model.wire import Counts, EndpointStates, UsersSeen, UsersTaken, VersionCounts
+from proxy.model.wire import (
+    Counts,
+    Edges,
+    EndpointStates,
+    ReportRow,
+    Taken,
+    UsersSeen,
+    VersionCounts,
+)
 from proxy.telemetry.histogram import BUCKETS, EDGES
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
@@ -21,6 +30,49 @@ OTHER: Final = "OTHER"
 """The label of every method that is not standard: clients choose those, and labels are bounded."""
 LOWEST_CODE, HIGHEST_CODE = 100, 599
 """RFC 9110 §15: anything outside is not a status code; it is counted as ``OTHER`` too."""
+
+
+class _Seen:
+    """Who was seen by one version, in one segment of its audience."""
+
+    __slots__ = ("erring", "tally", "users")
+
+    def __init__(self, edges: Edges, before: "_Seen | None") -> None:
+        self.users: Sketch = Sketch() if before is None else before.users
+        self.erring: Sketch = Sketch() if before is None else before.erring
+        self.tally = Tally(edges, WIDTH)
+
+    def told(self, service: str, version: str, segment: str) -> UsersSeen:
+        """What there is to tell."""
+        spread = self.tally.spread()
+        if not len(self.users):  # requests of nobody
+            return UsersSeen(service, version, segment, None, None, spread)
+        users, erring = self.users.sample(), self.erring.sample()
+        return UsersSeen(service, version, segment, users, erring, spread)
+
+
+class _Served:
+    """What requests met whose first attempt was at one endpoint."""
+
+    __slots__ = ("latency", "tally")
+
+    def __init__(self, edges: Edges) -> None:
+        self.latency: dict[int, int] = {}
+        self.tally = Tally(edges, 1)
+
+    def told(self, service: str, version: str, endpoint: str) -> ReportRow:
+        """What there is to tell."""
+        spread = self.tally.spread()
+        requests, errors = spread.counts[:2]
+        return ReportRow(
+            service,
+            version,
+            requests=requests,
+            errors=errors,
+            latency=self.latency,
+            endpoint=endpoint,
+            spread=spread,
+        )
 
 
 class VersionCounters:
@@ -38,11 +90,12 @@ class VersionCounters:
         "_request_bytes",
         "_response_bytes",
         "_seconds",
+        "_seen",
         "_segment_errors",
         "_segment_latency",
         "_segments",
+        "_served",
         "_tunnels",
-        "_users",
         "service",
         "version",
     )
@@ -65,7 +118,8 @@ class VersionCounters:
         self._tunnels = 0
         self._request_bytes = 0
         self._response_bytes = 0
-        self._users: dict[str, tuple[Sketch, Sketch]] = {}
+        self._seen: dict[str, _Seen] = {}
+        self._served: dict[str, _Served] = {}
 
     @property
     def in_flight(self) -> int:
@@ -127,27 +181,43 @@ class VersionCounters:
             for segment in segments:
                 errors[segment] = errors.get(segment, 0) + 1
 
-    def saw(self, user: int, segments: tuple[str, ...], *, charged: bool) -> None:
-        """A finished request was this user's, and of these segments."""
-        self._saw(user, "", charged)
+    def saw(
+        self, user: int, segments: tuple[str, ...], seconds: float, edges: Edges, *, charged: bool
+    ) -> None:
+        """A finished request was this user's, 0 for nobody's, and of these segments."""
+        latency = bisect_left(EDGES, seconds)
+        self._saw("", user, latency, edges, charged)
         for segment in segments:
-            self._saw(user, segment, charged)
+            self._saw(segment, user, latency, edges, charged)
 
-    def _saw(self, user: int, segment: str, charged: bool) -> None:
-        sketches = self._users.get(segment)
-        if sketches is None:
-            sketches = self._users[segment] = (Sketch(), Sketch())
-        sketches[0].add(user)
-        if charged:
-            sketches[1].add(user)
+    def _saw(self, segment: str, user: int, latency: int, edges: Edges, charged: bool) -> None:
+        seen = self._seen.get(segment)
+        # Other edges: what was counted by those before belongs to a split that is over.
+        if seen is None or seen.tally.edges != edges:
+            seen = self._seen[segment] = _Seen(edges, seen)
+        seen.tally.add(user, latency, charged=charged)
+        if user:
+            seen.users.add(user)
+            if charged:
+                seen.erring.add(user)
 
-    def take_users(self) -> list[UsersSeen]:
-        """Who was seen since the last time."""
-        taken, self._users = self._users, {}
-        return [
-            UsersSeen(self.service, self.version, segment, users.sample(), erring.sample())
-            for segment, (users, erring) in taken.items()
-        ]
+    def served(self, endpoint: str, seconds: float, edges: Edges, *, charged: bool) -> None:
+        """Of a finished request, the first attempt was at this endpoint."""
+        served = self._served.get(endpoint)
+        if served is None or served.tally.edges != edges:
+            served = self._served[endpoint] = _Served(edges)
+        bucket = bisect_left(EDGES, seconds)
+        served.tally.add(0, bucket, charged=charged)
+        served.latency[bucket] = served.latency.get(bucket, 0) + 1
+
+    def take(self) -> tuple[list[UsersSeen], list[ReportRow]]:
+        """What was seen since the last time: by whom, and at which endpoints."""
+        seen, self._seen = self._seen, {}
+        served, self._served = self._served, {}
+        return (
+            [each.told(self.service, self.version, segment) for segment, each in seen.items()],
+            [each.told(self.service, self.version, name) for name, each in served.items()],
+        )
 
     def ejected(self) -> None:
         """An endpoint was ejected."""
@@ -214,10 +284,12 @@ class Registry:
         """As ``version``, of mirrored requests."""
         return _counters(self._copies, service, version)
 
-    def take_users(self) -> UsersTaken:
-        """Who was seen in this process since the last time."""
-        return UsersTaken(
-            tuple(seen for each in self._versions.values() for seen in each.take_users())
+    def take(self) -> Taken:
+        """What was seen in this process since the last time."""
+        taken = [each.take() for each in self._versions.values()]
+        return Taken(
+            tuple(each for seen, _ in taken for each in seen),
+            tuple(row for _, rows in taken for row in rows),
         )
 
     def counts(

@@ -15,7 +15,7 @@ from controlplane.rollup import (
     quantile_s,
     raised,
 )
-from proxy.model.wire import LAST_BUCKET, ReportRow
+from proxy.model.wire import LAST_BUCKET, ReportRow, Spread
 from proxy.telemetry.histogram import EDGES, bucket
 
 
@@ -28,7 +28,7 @@ def test_a_report_counts_where_it_began_at_every_level() -> None:
         for level_s, start in ((10, 7_260), (60, 7_260), (3_600, 7_200))
         for name, figures in (
             (EVERYBODY, Figures(reports=1, seconds=10.0)),
-            (("shop", "canary", ""), Figures(3, 1, {7: 3}, 0.05)),
+            (("shop", "canary", "", ""), Figures(3, 1, {7: 3}, 0.05)),
         )
     }
 
@@ -102,3 +102,17 @@ def test_a_quantile_is_at_most_a_bucket_above_the_true_one(times: list[float], q
 def test_quantiles_of_nothing_and_of_what_took_too_long() -> None:
     assert quantile_s({}, 0.5) is None
     assert quantile_s({LAST_BUCKET: 1}, 0.5) == EDGES[-1]
+
+
+def test_endpoints_are_not_kept_by_hours() -> None:
+    spread = Spread((90,), (3, 1, 2))
+    cells: Cells = {}
+    for start_s in (0.0, 10.0):
+        row = ReportRow("shop", "canary", "", 3, 1, {7: 3}, endpoint="http://a:80", spread=spread)
+        count(cells, [row], start_s, 10.0)
+    sums = raised(cells)
+    key = CellKey(60, 0, "shop", "canary", "", "http://a:80")
+    assert sums[key] == Figures(6, 2, {7: 6}, spread=Spread((90,), (6, 2, 4)))
+    assert key._replace(level_s=10) in sums
+    assert key._replace(level_s=3_600) not in sums
+    assert CellKey(3_600, 0, *EVERYBODY) in sums

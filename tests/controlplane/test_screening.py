@@ -15,10 +15,12 @@ from controlplane.screening import (
     Seen,
     begun_at_s,
     refusal_of,
+    requests_in,
     screen,
 )
 from proxy.model.config import Segment, Service, Traffic, Version
-from proxy.model.wire import Report, ReportRow, Sample
+from proxy.model.spread import WIDTH
+from proxy.model.wire import Report, ReportRow, Sample, Spread
 from proxy.sync.report import MAX_IN_FLIGHT
 
 ARRIVED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -154,3 +156,25 @@ def test_a_row_whose_users_cannot_be_is_refused(name: str) -> None:
     found = screen(report(row, GOOD), ARRIVED, known())
     assert (list(found.rows), found.lost) == ([GOOD], 3)
     assert found.refused == f"rows[0]: {name}: users: they do not ascend"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "spread", "why"),
+    [
+        ("", Spread((), (1, 0)), "2 counts for 0 edges"),
+        ("http://a:80", Spread((), (0,) * 2 * WIDTH), "130 counts for 0 edges"),
+        ("http://a:80", Spread((9,), (1, 0, 2)), "more are slow"),
+    ],
+)
+def test_a_row_whose_spread_cannot_be_is_refused(endpoint: str, spread: Spread, why: str) -> None:
+    row = msgspec.structs.replace(GOOD, endpoint=endpoint, spread=spread)
+    found = screen(report(row, GOOD), ARRIVED, known())
+    assert list(found.rows) == [GOOD]
+    assert why in found.refused
+    assert found.lost == (0 if endpoint else 3)  # by endpoint they are told again
+
+
+def test_endpoints_are_told_beside_everybody() -> None:
+    row = msgspec.structs.replace(GOOD, endpoint="http://a:80", spread=Spread((9,), (3, 1, 2)))
+    assert list(screen(report(GOOD, row), ARRIVED, known()).rows) == [GOOD, row]
+    assert requests_in([GOOD, row]) == 3

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.user import user_of
-from proxy.model.users import BITS, MAX_DEPTH, MOST, Sketch, estimate, joined, merged, users_in
-from proxy.model.wire import MAX_COUNT, MAX_SAMPLE_BYTES, Sample, UsersSeen, UsersTaken
+from proxy.model.users import BITS, MAX_DEPTH, MOST, Sketch, estimate, merged, users_in
+from proxy.model.wire import MAX_COUNT, MAX_SAMPLE_BYTES, Sample
 
 # Many with leading zeros, so that samples deepen.
 USERS = st.integers(0, BITS).flatmap(lambda bits: st.integers(0, (1 << bits) - 1))
@@ -97,21 +97,6 @@ def test_it_goes_through_both_wires() -> None:
     sample = sampled(crowd(1_000))
     for codec in (msgspec.json, msgspec.msgpack):
         assert codec.decode(codec.encode(sample), type=Sample) == sample
-
-
-def test_processes_are_joined_by_version_and_segment() -> None:
-    one, two = sampled([1, 2]), sampled([2, 3])
-    none = sampled([])
-    first = UsersTaken(
-        (UsersSeen("shop", "a", "", one, none), UsersSeen("shop", "b", "", one, one))
-    )
-    second = UsersTaken((UsersSeen("shop", "b", "", two, none),))
-    assert joined([first, second, UsersTaken()]) == UsersTaken(
-        (
-            UsersSeen("shop", "a", "", one, none),
-            UsersSeen("shop", "b", "", sampled([1, 2, 3]), one),
-        )
-    )
 
 
 def test_a_user_is_known_apart_from_their_slot() -> None:

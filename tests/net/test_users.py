@@ -7,12 +7,14 @@ from proxy.model.config import (
     Match,
     Override,
     PathMatch,
+    Retry,
     Route,
     Segment,
     Service,
     Sticky,
     Version,
 )
+from proxy.model.spread import BUCKETS, columns
 from proxy.model.users import users_in
 from tests.net.test_retry_policy import OOPS, UP
 from tests.support.raw_backend import RawBackend, replying
@@ -59,7 +61,8 @@ def test_users_are_seen_where_they_are_split_once_somebody_asks() -> None:
                         set(users_in(each.users)),
                         set(users_in(each.erring)),
                     )
-                    for each in running.registry.take_users().seen
+                    for each in running.registry.take().seen
+                    if each.users and each.erring
                 }
 
             status = {}
@@ -67,7 +70,7 @@ def test_users_are_seen_where_they_are_split_once_somebody_asks() -> None:
                 status[name] = await ask(f"X-User: {name}", "X-Country: de")
             assert set(status.values()) == {"200", "500"}
             assert seen() == {}
-            running.plane.see_users()
+            running.plane.watch_splits()
             for name in status:
                 assert await ask(f"X-User: {name}", "X-Country: de") == status[name]
             await ask("X-Version: a:s", "X-User: tester")
@@ -90,5 +93,43 @@ def test_users_are_seen_where_they_are_split_once_somebody_asks() -> None:
             running.install(config(good.endpoint, bad.endpoint, a=1, b=0))
             await ask("X-User: ada")
             assert seen() == {}
+
+    run(test)
+
+
+def test_requests_are_counted_by_user_and_by_the_endpoint_of_their_first_attempt() -> None:
+    async def test() -> None:
+        async with (
+            RawBackend(replying(UP, UP, UP, UP, UP)) as good,
+            RawBackend(replying(OOPS, OOPS)) as bad,
+        ):
+            service = Service(
+                versions={
+                    "a": Version(endpoints=(bad.endpoint, good.endpoint)),
+                    "b": Version(endpoints=(good.endpoint,)),
+                },
+                weights={"a": 9_999, "b": 1},
+                sticky=STICKY,
+            )
+            retry = Retry(retries=1, conditions=("500-599",), backoff_s=0.001)
+            route = Route("shop", match=Match(), retry=retry)
+            with_edges = Config(services={"shop": service}, routes=(route,))
+            async with Running(with_edges) as running, RawClient(running.where) as client:
+                running.plane.watch_splits()
+                for _ in range(4):
+                    assert (await client.ask(get("/", "X-User: ada"))).status == 200
+                assert (await client.ask(get("/", "X-Version: a:s"))).status == 200
+                taken = running.registry.take()
+                (seen,) = taken.seen
+                assert seen.spread is not None
+                requests, errors = columns(seen.spread)
+                at = user_of(b"ada") % BUCKETS
+                assert (requests[at], sum(requests)) == (4, 4)
+                assert 1 <= errors[at] == sum(errors) <= 2
+                told = {row.endpoint: (row.requests, row.errors) for row in taken.served}
+                assert told == {
+                    bad.endpoint: (errors[at], errors[at]),
+                    good.endpoint: (4 - errors[at], 0),
+                }
 
     run(test)

@@ -16,8 +16,8 @@ from proxy.model.wire import (
     ReportAck,
     ReportRow,
     Sample,
+    Taken,
     UsersSeen,
-    UsersTaken,
     VersionCounts,
 )
 from proxy.sync.report import (
@@ -283,7 +283,7 @@ def test_rows_say_who_was_seen_and_nobody_is_left_out() -> None:
     after = Counts((counters.counts(),))
     shares = {("shop", "canary"): 0.05, ("shop", "stable"): 0.95}
     none = sample()
-    taken = UsersTaken(
+    taken = Taken(
         (
             UsersSeen("shop", "canary", "", sample(7), sample(7)),
             UsersSeen("shop", "canary", "country=de", sample(7), none),

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from controlplane.app import Settings, running
-from proxy.model.wire import Hello, Report, ReportAck, Reporting, ReportRow, Sample
+from proxy.model.spread import WIDTH, Tally
+from proxy.model.wire import Hello, Report, ReportAck, Reporting, ReportRow, Sample, Spread
 from tests.controlplane.support import PATIENCE_S, TOKEN, Api, Proxy, control, store_url
 
 PATH = "/v1/services/shop/reports"
@@ -24,7 +25,7 @@ async def reporting(api: Api, instance: str = "p1") -> AsyncIterator[tuple[Proxy
     async with api.stream() as proxy:
         await proxy.say(Hello(instance, "1.0", reports=True))
         asked = msgspec.json.decode(await proxy.socket.receive_str(), type=Reporting)
-        assert asked.every_s == 10.0
+        assert (asked.every_s, asked.splits) == (10.0, True)
         yield proxy, (await proxy.snapshot()).store
 
 
@@ -140,6 +141,71 @@ def test_segments_are_told_beside_everybody(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_endpoints_and_how_requests_are_spread_are_told_when_asked(tmp_path: Path) -> None:
+    by_user = Tally((90, 150), WIDTH)
+    for user, latency in ((7, 90), (7, 200), (8, 200), (0, 90)):
+        by_user.add(user, latency, charged=user == 8)
+    whole = ReportRow("shop", "canary", "", 4, 1, {90: 2, 200: 2}, spread=by_user.spread())
+    one = ReportRow(
+        "shop", "canary", "", 3, 1, {90: 1, 200: 2},
+        endpoint="http://a:80", spread=Spread((90, 150), (3, 1, 2, 2)),
+    )  # fmt: skip
+    other = ReportRow("shop", "canary", "", 1, 0, {90: 1}, endpoint="http://b:80")
+
+    async def scenario() -> None:
+        async with control(tmp_path) as api, reporting(api) as (proxy, store):
+            assert await sent(proxy, report(store, 1, a_while_ago(5), whole, one, other)) == [
+                ReportAck(1)
+            ]
+
+            async def rows(query: str) -> list[dict[str, Any]]:
+                (interval,) = (await api.get(f"{PATH}?{query}")).body["intervals"]
+                found: list[dict[str, Any]] = interval["rows"]
+                return found
+
+            (plain,) = await rows("")
+            assert (plain["requests"], plain["endpoint"], plain["spread"]) == (4, "", None)
+            (spread,) = [row["spread"] for row in await rows("spread=true")]
+            assert (spread["requests"], spread["errors"]) == (4, 1)
+            assert [spread["requests_by_bucket"][at] for at in (7, 8, 64)] == [2, 1, 1]
+            assert sum(spread["errors_by_bucket"]) == spread["errors_by_bucket"][8] == 1
+            assert [each["requests"] for each in spread["slow"]] == [2, 2]
+            assert [each["by_bucket"][7] for each in spread["slow"]] == [1, 1]
+            assert 0.004 < spread["slow"][0]["edge_s"] < spread["slow"][1]["edge_s"] < 0.1
+            first, second = await rows("by=endpoint&spread=true&level=10s")
+            assert (first["endpoint"], first["requests"]) == ("http://a:80", 3)
+            assert first["spread"]["slow"][0]["by_bucket"] == [2]
+            assert (second["endpoint"], second["spread"]) == ("http://b:80", None)
+
+    asyncio.run(scenario())
+
+
+def test_edges_are_chosen_when_users_begin_to_be_split(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with control(tmp_path) as api, reporting(api) as (proxy, store):
+            weights = "/v1/services/shop/weights"
+
+            async def split(**given: int) -> dict[str, tuple[int, ...]]:
+                answer = await api.put(weights, {"weights": given})
+                assert answer.status == 200, answer.body
+                return (await proxy.snapshot()).edges
+
+            assert await split(stable=100, canary=0) == {}
+            fast = msgspec.structs.replace(FAST, requests=400, latency={90: 300, 120: 100})
+            slow = msgspec.structs.replace(SLOW, requests=400, latency={200: 400})
+            made = report(store, 1, a_while_ago(5), fast, slow)
+            assert await sent(proxy, made) == [ReportAck(1)]
+            assert await split(stable=95, canary=5) == {"shop": (90, 120)}
+            more = msgspec.structs.replace(FAST, requests=900, latency={200: 900})
+            again = report(store, 2, a_while_ago(4), more)
+            assert await sent(proxy, again) == [ReportAck(2)]
+            assert await split(stable=50, canary=50) == {"shop": (90, 120)}
+            assert await split(stable=0, canary=100) == {}
+            assert await split(stable=5, canary=95) == {"shop": (200,)}
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -149,6 +215,9 @@ def test_segments_are_told_beside_everybody(tmp_path: Path) -> None:
         ("limit=501", "limit"),
         ("cursor=nonsense", "cursor"),
         ("since=1h", "since"),
+        ("by=pod", "by"),
+        ("by=endpoint&level=1h", "by"),
+        ("spread=1", "spread"),
     ],
 )
 def test_a_parameter_that_is_wrong_is_named(tmp_path: Path, query: str, field: str) -> None:

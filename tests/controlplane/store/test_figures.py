@@ -1,13 +1,14 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from controlplane.rollup import CellKey, Cells, Figures, count, raised
 from controlplane.screening import WINDOW, Seen
 from controlplane.store.base import StoreError
 from controlplane.store.sql import SqlStore
-from proxy.model.wire import LAST_BUCKET, MAX_COUNT, ReportRow, Sample
+from proxy.model.wire import LAST_BUCKET, MAX_COUNT, ReportRow, Sample, Spread
 from tests.controlplane.store.test_sql import executed, opened
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -43,6 +44,40 @@ def test_sums_add_up_and_are_there_after_a_restart(url: str) -> None:
             assert await unit.figures(10, [1_000], "other") == []
             assert await unit.figures(60, [1_000], "shop") == []
             assert len(await unit.figures(60, [960], "shop")) == 2
+
+    asyncio.run(scenario())
+
+
+def test_endpoints_have_sums_of_their_own(url: str) -> None:
+    spread, users = Spread((90,), (3, 1, 2)), Spread((), (3,) * 65 + (1,) * 65)
+    whole = msgspec.structs.replace(ROW, spread=users)
+    one = msgspec.structs.replace(ROW, share=None, endpoint="http://a:80", spread=spread)
+    other = msgspec.structs.replace(one, endpoint="http://b:80")
+
+    async def scenario() -> None:
+        async with opened(url) as store:
+            for rows in ((whole, one), (whole, one, other)):
+                async with store.writing() as unit:
+                    await unit.add_figures(cells(1_000.0, *rows))
+            async with store.reading() as unit:
+                ((_, sums),) = await unit.figures(10, [1_000], "shop")
+                assert sums.spread == Spread((), (6,) * 65 + (2,) * 65)
+                latency = {7: 4, LAST_BUCKET: 2}
+                assert await unit.figures(10, [1_000], "shop", by_endpoint=True) == [
+                    (
+                        CellKey(10, 1_000, "shop", "canary", "", "http://a:80"),
+                        Figures(6, 2, latency, spread=Spread((90,), (6, 2, 4))),
+                    ),
+                    (
+                        CellKey(10, 1_000, "shop", "canary", "", "http://b:80"),
+                        Figures(3, 1, {7: 2, LAST_BUCKET: 1}, spread=spread),
+                    ),
+                ]
+                assert len(await unit.figures(60, [960], "shop", by_endpoint=True)) == 2
+            async with store.writing() as unit:
+                await unit.forget_figures({10: 2_000})
+                assert await unit.figures(10, [1_000], "shop", by_endpoint=True) == []
+                assert len(await unit.figures(60, [960], "shop", by_endpoint=True)) == 2
 
     asyncio.run(scenario())
 
