@@ -24,7 +24,8 @@ HOT = (
     *("net/acceptor", "net/asker", "net/backlog", "net/deadline", "net/downstream"),
     *("net/endpoints", "net/exchange", "net/load", "net/mirror", "net/outbox", "net/pace"),
     *("net/pool", "net/retries", "net/runtime", "net/tunnel", "net/turns", "net/unsent"),
-    *("net/upstream", "telemetry/histogram", "telemetry/metrics", "model/users", "core/user"),
+    *("net/upstream", "telemetry/histogram", "telemetry/metrics", "model/spread", "model/users"),
+    "core/user",
 )
 # What they are built with, and whose types they are checked against. mypyc's own speed and
 # strictness move with mypy's releases.

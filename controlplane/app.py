@@ -20,6 +20,7 @@ from aiohttp import web
 from controlplane.access.admission import Admission, Verifier
 from controlplane.access.book import TokenBook
 from controlplane.access.claims import OidcSettings
+from controlplane.api.audience import AudienceApi
 from controlplane.api.audit import AuditApi
 from controlplane.api.config import ConfigApi
 from controlplane.api.contract import ContractApi
@@ -223,6 +224,7 @@ async def build(
         ProxiesApi(census, lambda: hub.revision),
         ConvergenceApi(store, census, lambda: hub.revision, follower.catch_up),
         ReportsApi(store),
+        AudienceApi(store, _utc_now),
         MetricsApi(telemetry),
         contract,
     )

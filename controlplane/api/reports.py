@@ -147,14 +147,14 @@ class ReportsApi:
     async def page(self, request: web.Request) -> web.Response:
         """What proxies counted for a service, interval by interval, newest first."""
         name, limit = request.match_info["name"], read_limit(request)
-        level = _read_choice(request, LEVEL, Level, _DEFAULT)
+        level = read_level(request)
         by_endpoint = _read_choice(request, BY, By, "segment") == "endpoint"
         spread = flag(request, SPREAD)
         level_s = LEVELS[level]
         if by_endpoint and level_s > ENDPOINTS_S:
             raise invalid([Problem(BY.name, f"endpoints are not kept by level {level}")])
-        since = _read_time(request, FROM.name, 0)
-        to = _read_time(request, TO.name, HIGHEST_NUMBER)
+        since = read_time(request, FROM.name, 0)
+        to = read_time(request, TO.name, HIGHEST_NUMBER)
         below = min(to, read_cursor(request) or HIGHEST_NUMBER)
         async with self._store.reading() as unit:
             service_of((await unit.newest()).traffic, name)
@@ -216,6 +216,14 @@ def _spread_view(spread: Spread) -> SpreadView:
     )
 
 
+def read_level(request: web.Request) -> Level:
+    """The level that is asked for.
+
+    Raises: ApiError 422.
+    """
+    return _read_choice(request, LEVEL, Level, _DEFAULT)
+
+
 def _read_choice(request: web.Request, parameter: Parameter, kind: Any, default: _T) -> _T:
     text = request.query.get(parameter.name, default)
     if text not in get_args(kind):
@@ -224,8 +232,11 @@ def _read_choice(request: web.Request, parameter: Parameter, kind: Any, default:
     return cast("_T", text)
 
 
-def _read_time(request: web.Request, name: str, default: int) -> int:
-    """Unix seconds, rounded up: of whole seconds, those at or after a time."""
+def read_time(request: web.Request, name: str, default: int) -> int:
+    """Unix seconds, rounded up: of whole seconds, those at or after a time.
+
+    Raises: ApiError 422.
+    """
     text = request.query.get(name)
     if text is None:
         return default

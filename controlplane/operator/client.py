@@ -19,6 +19,7 @@ from proxy.model.errors import Problem
 _OURS = {
     *("revision", "revisions", "fields", "entries", "services", "windows", "tokens", "role"),
     "intervals",
+    "audience",
 }
 """Every answer of the control plane has one of these."""
 _TIMEOUT = aiohttp.ClientTimeout(total=30)

@@ -7,29 +7,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import msgspec
 import typer
 
 from controlplane.operator import show
 from controlplane.operator.calling import call, client_of, failed
 from controlplane.operator.client import Client
-from controlplane.rollup import LEVELS, add_counts, quantile_s
+from controlplane.rollup import LEVELS, Figures, add_counts, quantile_s
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LONGEST_S = 400 * 86_400
 _FINE = {"10s": 3_600, "1m": 86_400}
 """Up to so many seconds back a level gives few enough intervals."""
 _PAGE = "500"
-
-
-class Sums(msgspec.Struct):
-    """One version and segment over all intervals."""
-
-    version: str
-    segment: str
-    requests: int = 0
-    errors: int = 0
-    latency: dict[int, int] = {}
+_USERS = ("users", "new_users", "erring_users")
 
 
 def reports(
@@ -46,6 +36,12 @@ def reports(
     segment: Annotated[
         str | None, typer.Option(metavar="DIMENSION=VALUE", help="Only this one.")
     ] = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            metavar="segment|endpoint", help="Endpoints: only where users are split, up to 7 days."
+        ),
+    ] = "segment",
     json: Annotated[
         bool, typer.Option("--json", help="Every interval as the API tells it.")
     ] = False,
@@ -56,18 +52,28 @@ def reports(
     """
     now = datetime.now(UTC)
     back_s = _seconds(since)
-    level = level or next((name for name, s in _FINE.items() if back_s <= s), "1h")
+    by_endpoint = by == "endpoint"
+    coarse = "1m" if by_endpoint else "1h"
+    level = level or next((name for name, s in _FINE.items() if back_s <= s), coarse)
     begin = now - timedelta(seconds=back_s)
-    wanted = {"level": level, "from": begin.isoformat(), "limit": _PAGE}
+    stretch = {"level": level, "from": begin.isoformat()}
+    wanted = {**stretch, "by": by, "limit": _PAGE}
     wanted |= {"version": version} if version is not None else {}
     wanted |= {"segment": segment} if segment is not None else {}
-    answer = _all_of(client_of(context), f"/v1/services/{quote(service, safe='')}/reports", wanted)
+    client, path = client_of(context), f"/v1/services/{quote(service, safe='')}"
+    answer = _all_of(client, f"{path}/reports", wanted)
     if json:
         show.show_json(answer)
         return
     intervals = answer["intervals"]
     found = list(gaps((_unix(each["start"]) for each in intervals), LEVELS[level], begin, now))
-    show.show_reports(_rows(intervals), sum(each["reports"] for each in intervals), found)
+    if by_endpoint:
+        rows = list(_endpoints(intervals))
+    else:
+        met = call(client.read(f"{path}/audience", stretch))
+        rows = list(_segments(met["audience"], version, segment))
+    counted = sum(each["reports"] for each in intervals)
+    show.show_reports(rows, counted, found, by_endpoint=by_endpoint)
 
 
 def _all_of(client: Client, path: str, wanted: Mapping[str, str]) -> dict[str, Any]:
@@ -81,19 +87,35 @@ def _all_of(client: Client, path: str, wanted: Mapping[str, str]) -> dict[str, A
     return answer
 
 
-def _rows(intervals: Iterable[Mapping[str, Any]]) -> Iterator[tuple[object, ...]]:
-    sums: dict[tuple[str, str], Sums] = {}
+def _segments(
+    audience: Iterable[Mapping[str, Any]], version: str | None, segment: str | None
+) -> Iterator[tuple[object, ...]]:
+    for row in audience:
+        if version not in (None, row["version"]) or segment not in (None, row["segment"]):
+            continue
+        times = [row[name] for name in ("p50_s", "p95_s", "p99_s")]
+        users = ("-" if row[name] is None else row[name] for name in _USERS)
+        what = (row["version"], row["segment"] or "(all)")
+        yield (*what, *_counted(row["requests"], row["errors"], times), *users)
+
+
+def _endpoints(intervals: Iterable[Mapping[str, Any]]) -> Iterator[tuple[object, ...]]:
+    sums: dict[tuple[str, str], Figures] = {}
     for interval in intervals:
         for row in interval["rows"]:
-            key = (row["version"], row["segment"])
-            total = sums.setdefault(key, Sums(*key))
+            total = sums.setdefault((row["version"], row["endpoint"]), Figures())
             total.requests += row["requests"]
             total.errors += row["errors"]
             add_counts(total.latency, {int(at): n for at, n in row["latency"].items()})
-    for _, total in sorted(sums.items()):
-        rate = show.percent(total.errors / total.requests) if total.requests else "-"
-        times = (_time(quantile_s(total.latency, q)) for q in (0.5, 0.95, 0.99))
-        yield (total.version, total.segment or "(all)", total.requests, rate, *times)
+    for what, total in sorted(sums.items()):
+        times = [quantile_s(total.latency, q) for q in (0.5, 0.95, 0.99)]
+        yield (*what, *_counted(total.requests, total.errors, times))
+
+
+def _counted(requests: int, errors: int, times_s: Iterable[float | None]) -> Iterator[object]:
+    yield requests
+    yield show.percent(errors / requests) if requests else "-"
+    yield from map(_time, times_s)
 
 
 def gaps(

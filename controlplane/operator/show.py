@@ -139,11 +139,22 @@ def show_tokens(answer: dict[str, Any]) -> None:
     _table(names, rows)
 
 
+_COUNTED = ("REQUESTS", "ERRORS", "P50", "P95", "P99")
+
+
 def show_reports(
-    rows: Iterable[Sequence[object]], reports: int, gaps: Sequence[tuple[datetime, datetime]]
+    rows: Sequence[Sequence[object]],
+    reports: int,
+    gaps: Sequence[tuple[datetime, datetime]],
+    *,
+    by_endpoint: bool,
 ) -> None:
-    """One line a version and segment; then how many reports it is from, and what is not known."""
-    _table(("VERSION", "SEGMENT", "REQUESTS", "ERRORS", "P50", "P95", "P99"), rows)
+    """One line a version, and segment or endpoint; then how many reports it is from, and what is
+    not known."""
+    names = (*_COUNTED,) if by_endpoint else (*_COUNTED, "USERS", "NEW", "ERRING")
+    _table(("VERSION", "ENDPOINT" if by_endpoint else "SEGMENT", *names), rows)
+    if not rows:
+        _line("nothing of this was counted")
     for begin, end in gaps:
         _line(f"no reports from {time(begin.isoformat())} to {time(end.isoformat())}")
     _line(f"{reports} reports of proxies")

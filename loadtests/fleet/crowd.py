@@ -10,16 +10,20 @@ import asyncio
 import os
 import random
 import sys
+from itertools import cycle
 
 import msgspec
 import uvloop
 
 from loadtests.fleet.member import Member, Tally, Target
-from proxy.model.users import BITS, Sketch
-from proxy.model.wire import ReportRow, Sample
+from proxy.model.spread import WIDTH
+from proxy.model.spread import Tally as SpreadTally
+from proxy.model.users import BITS, Sketch, users_in
+from proxy.model.wire import ReportRow, Sample, Spread
 
 _VARIANTS = 64
 """Of what proxies report: thousands of different ones would be this process's memory."""
+_EDGES = (102, 108, 112, 124)
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -79,25 +83,34 @@ def _answer(order: Order, tally: Tally) -> None:
 
 def rows_of(services: int, users: int, draw: random.Random) -> bytes:
     """The rows of a report: two versions each, with latencies around ten milliseconds, and a
-    hundredth of the users with errors."""
+    hundredth of the users with errors. Where there are users, they are split: then it is told how
+    requests are spread over them, and what each version's only endpoint did."""
     shape = [1, 3, 8, 20, 40, 60, 70, 60, 40, 20, 12, 8, 5, 4, 3, 2, 2, 1, 1, 1]
     buckets = {90 + 2 * place: number for place, number in enumerate(shape)}
     total = sum(shape)
-    return msgspec.json.encode(
-        [
-            ReportRow(
-                f"shop{number}",
-                version,
-                requests=total,
-                errors=total // 100,
-                latency=buckets,
-                users=_seen(users, draw),
-                erring=_seen(users // 100, draw),
-            )
-            for number in range(services)
-            for version in ("stable", "canary")
-        ]
-    )
+    rows = []
+    for number in range(services):
+        for version in ("stable", "canary"):
+            row = ReportRow(f"shop{number}", version, "", total, total // 100, buckets)
+            if users:
+                seen, erring = _seen(users, draw), _seen(users // 100, draw)
+                spread = _spread(buckets, users_in(seen))
+                rows.append(msgspec.structs.replace(row, users=seen, erring=erring, spread=spread))
+                endpoint, whole = f"http://{version}.shop{number}:8080", _spread(buckets, [])
+                rows.append(msgspec.structs.replace(row, endpoint=endpoint, spread=whole))
+            else:
+                rows.append(row)
+    return msgspec.json.encode(rows)
+
+
+def _spread(latency: dict[int, int], users: list[int]) -> Spread:
+    """Of requests that took so long, over these users in turn; of nobody's in one bucket."""
+    tally = SpreadTally(_EDGES, WIDTH if users else 1)
+    whose = cycle(users or [0])
+    for bucket, number in latency.items():
+        for _ in range(number):
+            tally.add(next(whose), bucket, charged=False)
+    return tally.spread()
 
 
 def _seen(users: int, draw: random.Random) -> Sample:

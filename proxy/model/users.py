@@ -11,6 +11,7 @@ Source: P. Flajolet, "On adaptive sampling", Computing 43 (1990), after M. Wegma
 
 from array import array
 from bisect import bisect_left
+from collections.abc import Iterable
 from sys import byteorder
 from typing import Final
 
@@ -60,10 +61,7 @@ class Sketch:
 
     def sample(self) -> Sample:
         """What is kept so far, detached."""
-        packed = array("Q", sorted(self._users))
-        if byteorder == "little":
-            packed.byteswap()
-        return Sample(self.depth, packed.tobytes())
+        return _packed(self.depth, sorted(self._users))
 
     def _deepen(self, depth: int) -> None:
         while depth <= MAX_DEPTH:
@@ -94,6 +92,17 @@ def users_in(sample: Sample) -> list[int]:
     return users
 
 
+def newcomers(sample: Sample, before: Sample) -> Sample:
+    """Of a sample, those who are not in another one.
+
+    Raises: ValueError: one is none.
+    """
+    depth = max(sample.depth, before.depth)
+    known = set(users_in(before))
+    below = 1 << (BITS - depth)
+    return _packed(depth, (user for user in users_in(sample) if user < below and user not in known))
+
+
 def merged(first: Sample | None, second: Sample | None) -> Sample | None:
     """Both, each user once. ``None`` is what nobody has looked at, and adds nothing.
 
@@ -105,6 +114,13 @@ def merged(first: Sample | None, second: Sample | None) -> Sample | None:
     sketch.update(first)
     sketch.update(second)
     return sketch.sample()
+
+
+def _packed(depth: int, users: Iterable[int]) -> Sample:
+    packed = array("Q", users)
+    if byteorder == "little":
+        packed.byteswap()
+    return Sample(depth, packed.tobytes())
 
 
 def estimate(sample: Sample) -> int:

@@ -11,18 +11,22 @@ from controlplane.operator.reports import gaps
 from controlplane.rollup import Cells, count, raised
 from controlplane.store.opening import open_database
 from controlplane.store.sql import SqlStore
-from proxy.model.wire import ReportRow
+from proxy.model.wire import ReportRow, Sample
 from tests.controlplane.operator.test_history import Cli
 from tests.controlplane.support import DOCUMENT, control_thread, store_url
 
 MINUTE = timedelta(minutes=1)
+USERS = ["USERS", "NEW", "ERRING"]
+ONE = Sample(0, bytes([0] * 7 + [5]))
+BOTH = Sample(0, bytes([0] * 7 + [5] + [0] * 7 + [6]))
 
 
 def kept(folder: Path, now: datetime) -> None:
     """Figures of the fifth, the fourth and the second minute before this one."""
     rows = (
         ReportRow("shop", "stable", "", 100, 1, {90: 100}, 0.95),
-        ReportRow("shop", "canary", "", 10, 2, {90: 5, 200: 5}, 0.05),
+        ReportRow("shop", "canary", "", 10, 2, {90: 5, 200: 5}, 0.05, BOTH, ONE),
+        ReportRow("shop", "canary", "", 10, 2, {90: 10}, endpoint="http://a:80"),
         ReportRow("shop", "canary", "country=de", 4, 1),
     )
 
@@ -30,6 +34,8 @@ def kept(folder: Path, now: datetime) -> None:
         database = await open_database(store_url(folder))
         store = await SqlStore.on(database)
         cells: Cells = {}
+        met = ReportRow("shop", "stable", users=ONE)
+        count(cells, [met], (now - timedelta(days=2)).timestamp(), 10.0)
         for ago in (5, 4, 2):
             count(cells, rows, (now - ago * MINUTE).timestamp(), 10.0)
         async with store.writing() as unit:
@@ -48,10 +54,10 @@ def test_a_table_by_version_and_segment_and_what_is_not_known(tmp_path: Path) ->
         cli = Cli(url, tmp_path)
         cli.says("config", "push", str(file))
         said = [line.split() for line in cli.says("reports", "shop", "--level", "1m").splitlines()]
-        assert said[0] == ["VERSION", "SEGMENT", "REQUESTS", "ERRORS", "P50", "P95", "P99"]
+        assert said[0] == ["VERSION", "SEGMENT", "REQUESTS", "ERRORS", "P50", "P95", "P99", *USERS]
         assert said[1][:5] == ["canary", "(all)", "30", "20", "%"]
-        assert said[1][5:] == ["4.9", "ms", "579.3", "ms", "579.3", "ms"]
-        assert said[2] == ["canary", "country=de", "12", "25", "%", "-", "-", "-"]
+        assert said[1][5:] == ["4.9", "ms", "579.3", "ms", "579.3", "ms", "2", "1", "1"]
+        assert said[2] == ["canary", "country=de", "12", "25", "%", *"------"]
         assert said[3][:5] == ["stable", "(all)", "300", "1", "%"]
         gap = (now - 3 * MINUTE).strftime("%Y-%m-%d %H:%M:%SZ")
         end = (now - 2 * MINUTE).strftime("%Y-%m-%d %H:%M:%SZ")
@@ -61,6 +67,10 @@ def test_a_table_by_version_and_segment_and_what_is_not_known(tmp_path: Path) ->
         one = cli.says("reports", "shop", "--version", "canary", "--segment", "country=de")
         assert "country=de" in one
         assert "stable" not in one
+        assert "nothing of this" in cli.says("reports", "shop", "--version", "canry")
+        by_endpoint = cli.says("reports", "shop", "--by", "endpoint", "--since", "2d").splitlines()
+        assert by_endpoint[1].split()[:5] == ["canary", "http://a:80", "30", "20", "%"]
+        assert "expected segment, endpoint" in cli.fails("reports", "shop", "--by", "pod")
         told = json.loads(cli.says("reports", "shop", "--since", "10m", "--json"))
         assert (told["level"], told["next_cursor"]) == ("10s", None)
         assert [len(interval["rows"]) for interval in told["intervals"]] == [3, 3, 3]
