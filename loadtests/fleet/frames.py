@@ -11,7 +11,7 @@ _FINAL, _MASKED = 0x80, 0x80
 _TWO_BYTES, _EIGHT_BYTES = 126, 127
 _HEAD = 2
 _REVISION = re.compile(rb'^\{"type":"snapshot","revision":(\d+),')
-_STORE = re.compile(rb'"store":"([^"]*)"\}$')
+_STORE = re.compile(rb'"store":"([^"]*)","edges":\{[^{}]*\}\}$')
 
 
 def frame(opcode: int, payload: bytes = b"") -> bytes:
