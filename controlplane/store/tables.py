@@ -159,41 +159,41 @@ leaders = Table(
 )
 """How many leaders there were for what must be done once."""
 
-figures = Table(
+
+def _figures(name: str, part: str, chars: int, *more: Column[Any]) -> Table:
+    """Sums of reports: ``controlplane.rollup``. ``start`` is Unix time; what is binary, MessagePack.
+
+    Args:
+        part: what they are by, beside service and version.
+        chars: of its name at most.
+    """
+    return Table(
+        name,
+        metadata,
+        Column("level_s", Integer, primary_key=True, autoincrement=False),
+        Column("start", BigInteger, primary_key=True, autoincrement=False),
+        Column("service", String(63), primary_key=True),
+        Column("version", String(63), primary_key=True),
+        Column(part, String(chars), primary_key=True),
+        Column("requests", BigInteger, nullable=False),
+        Column("errors", BigInteger, nullable=False),
+        Column("latency", LargeBinary, nullable=False),
+        Column("spread", LargeBinary, nullable=True),
+        *more,
+    )
+
+
+figures = _figures(
     "figures",
-    metadata,
-    Column("level_s", Integer, primary_key=True, autoincrement=False),
-    Column("start", BigInteger, primary_key=True, autoincrement=False),
-    Column("service", String(63), primary_key=True),
-    Column("version", String(63), primary_key=True),
-    Column("segment", String(127), primary_key=True),
-    Column("requests", BigInteger, nullable=False),
-    Column("errors", BigInteger, nullable=False),
-    Column("latency", LargeBinary, nullable=False),
+    "segment",
+    127,
     Column("share", Float(53), nullable=True),
     Column("reports", BigInteger, nullable=False),
     Column("seconds", Float(53), nullable=False),
     Column("users", LargeBinary, nullable=True),
     Column("erring", LargeBinary, nullable=True),
-    Column("spread", LargeBinary, nullable=True),
 )
-"""Sums of reports: ``controlplane.rollup``. ``start`` is Unix time; ``latency``, ``users``,
-``erring`` and ``spread`` are MessagePack."""
-
-endpoint_figures = Table(
-    "endpoint_figures",
-    metadata,
-    Column("level_s", Integer, primary_key=True, autoincrement=False),
-    Column("start", BigInteger, primary_key=True, autoincrement=False),
-    Column("service", String(63), primary_key=True),
-    Column("version", String(63), primary_key=True),
-    Column("endpoint", String(300), primary_key=True),
-    Column("requests", BigInteger, nullable=False),
-    Column("errors", BigInteger, nullable=False),
-    Column("latency", LargeBinary, nullable=False),
-    Column("spread", LargeBinary, nullable=True),
-)
-"""The same by endpoint."""
+endpoint_figures = _figures("endpoint_figures", "endpoint", 300)
 
 seen_reports = Table(
     "seen_reports",
