@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from proxy.model.config import Service, Traffic
-from proxy.model.spread import WIDTH, check
+from proxy.model.spread import WIDTH, check, columns
 from proxy.model.users import users_in
 from proxy.model.wire import Report, ReportRow
 
@@ -162,17 +162,21 @@ def _flaw(row: ReportRow, most: float) -> str:
     # Early proxies time no segments.
     if timed != row.requests and (timed or not row.segment):
         return f"latency: it has {timed} of {row.requests} requests"
-    return _users_flaw(row) or _spread_flaw(row)
+    if row.endpoint and row.segment:
+        return "endpoint: it is told of none by segment"
+    return _users_flaw(row) or _spread_flaw(row, most)
 
 
-def _spread_flaw(row: ReportRow) -> str:
+def _spread_flaw(row: ReportRow, most: float) -> str:
     if row.spread is None:
         return ""
     try:
         check(row.spread, 1 if row.endpoint else WIDTH)
     except ValueError as error:
         return str(error)
-    return ""
+    # Not the row's own requests: those that ended between two looks are in the row before.
+    requests = sum(columns(row.spread)[0])
+    return f"spread: {requests} requests in so short an interval" if requests > most else ""
 
 
 def _users_flaw(row: ReportRow) -> str:

@@ -130,6 +130,7 @@ class Agent:
         self._state: StateFile | None = None
         self._reporting: Reporting | None = None
         self._shares: Shares | None = None
+        self._watched = False
         if (control := config.control) is not None:
             self._state = StateFile(Path(control.state_file))
             files = TlsFiles(control.ca_file, control.cert_file, control.key_file)
@@ -304,7 +305,10 @@ class Agent:
         shares = self._shares
         # Before the counts, so that the requests of these users are among those.
         watches = self._reporting is not None and self._reporting.watches_splits
-        taken = await self._workers.take() if watches else Taken()
+        self._watched |= watches
+        taken = await self._workers.take() if self._watched else Taken()
+        if not watches:  # any more: it would count for an interval that it is not of
+            taken = Taken()
         return Measured(
             taken=taken,
             counts=await self._workers.counts(),

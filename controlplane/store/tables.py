@@ -161,7 +161,7 @@ leaders = Table(
 
 
 def _figures(name: str, part: str, chars: int, *more: Column[Any]) -> Table:
-    """Sums of reports: ``controlplane.rollup``. ``start`` is Unix time; what is binary, MessagePack.
+    """Sums of reports (``controlplane.rollup``): ``start`` is Unix time, bytes are MessagePack.
 
     Args:
         part: what they are by, beside service and version.

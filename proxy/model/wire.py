@@ -125,7 +125,9 @@ class ReportRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who was seen, without testers; left out where nobody has a sticky key."""
     erring: Sample | None = None
     """Of them, those whose first attempt was an error or brought no answer."""
-    endpoint: Annotated[str, Meta(max_length=MAX_ENDPOINT_CHARS)] = ""
+    endpoint: Annotated[
+        str, Meta(pattern=r"^[^\x00-\x20\x7f]*$(?!\n)", max_length=MAX_ENDPOINT_CHARS)
+    ] = ""
     """Which the first attempt was at; empty for all. Only where users are split, without testers;
     latency is that of the whole request."""
     spread: Spread | None = None

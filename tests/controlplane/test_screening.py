@@ -164,6 +164,7 @@ def test_a_row_whose_users_cannot_be_is_refused(name: str) -> None:
         ("", Spread((), (1, 0)), "2 counts for 0 edges"),
         ("http://a:80", Spread((), (0,) * 2 * WIDTH), "130 counts for 0 edges"),
         ("http://a:80", Spread((9,), (1, 0, 2)), "more are slow"),
+        ("http://a:80", Spread((), (10**9, 0)), "1000000000 requests in so short"),
     ],
 )
 def test_a_row_whose_spread_cannot_be_is_refused(endpoint: str, spread: Spread, why: str) -> None:
@@ -172,6 +173,15 @@ def test_a_row_whose_spread_cannot_be_is_refused(endpoint: str, spread: Spread, 
     assert list(found.rows) == [GOOD]
     assert why in found.refused
     assert found.lost == (0 if endpoint else 3)  # by endpoint they are told again
+
+
+def test_of_an_endpoint_nothing_is_told_by_segment() -> None:
+    row = msgspec.structs.replace(GOOD, segment="country=de", endpoint="http://a:80")
+    assert screen(report(row), ARRIVED, known()).refused.startswith("rows[0]: endpoint: ")
+    for wrong in ("http://a:80\n", "http://a\0:80", "a b", "\n"):
+        text = msgspec.json.encode(msgspec.structs.replace(GOOD, endpoint=wrong))
+        with pytest.raises(msgspec.ValidationError, match="endpoint"):
+            msgspec.json.decode(text, type=ReportRow)
 
 
 def test_endpoints_are_told_beside_everybody() -> None:
