@@ -32,14 +32,19 @@ class Scene:
         for user in range(count):
             self.answered[await self.on.version_of(f"user-{self.answered.total()}-{user}")] += 1
 
-    async def intervals(self, level: str) -> list[dict[str, Any]]:
-        url = f"http://127.0.0.1:{self.on.control_port}/v1/services/shop/reports"
+    async def asked(self, what: str, **query: str) -> dict[str, Any]:
+        url = f"http://127.0.0.1:{self.on.control_port}/v1/services/shop/{what}"
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        query = {"level": level, "limit": "500"}
         async with self.on.client.get(url, params=query, headers=headers) as response:
             assert response.status == 200, await response.text()
-            found: list[dict[str, Any]] = (await response.json())["intervals"]
+            found: dict[str, Any] = await response.json()
             return found
+
+    async def intervals(self, level: str, **query: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (
+            await self.asked("reports", level=level, limit="500", **query)
+        )["intervals"]
+        return found
 
     async def figures(self, level: str = "10s") -> Counter[str]:
         found = Counter[str]()
@@ -191,5 +196,66 @@ def test_who_was_seen_is_counted_once_over_workers_and_intervals(tmp_path: Path)
                 return kept() == {version: len(users) for version, users in seen.items()}
 
             await until("everybody is counted", all_there)
+
+    asyncio.run(test())
+
+
+def test_split_requests_are_told_by_user_and_by_endpoint_from_the_first_on(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with road(tmp_path, "stable", "canary") as on:
+            scene = Scene(on)
+            control = await on.start_control(EVERY)
+            await on.start_proxy(on.following(), workers=2)
+            await asyncio.to_thread(on.control.put_config, on.traffic(stable=100, canary=0))
+            await on.ready()
+            await scene.send(220)  # enough to choose edges by
+            await scene.told()
+            whole, scene.answered = scene.answered, Counter[str]()
+
+            async def spread(by: str) -> tuple[Counter[str], set[tuple[float, ...]]]:
+                found, edges = Counter[str](), set[tuple[float, ...]]()
+                for interval in await scene.intervals("1m", by=by, spread="true"):
+                    for row in interval["rows"]:
+                        if row["spread"] is not None:
+                            told = row["spread"]
+                            assert sum(told["requests_by_bucket"]) == told["requests"]
+                            assert told["errors"] == 0
+                            found[row["version"]] += told["requests"]
+                            edges.add(tuple(each["edge_s"] for each in told["slow"]))
+                        if by == "endpoint":
+                            assert row["endpoint"] == on.samples[row["version"]]
+                            assert row["requests"] == row["spread"]["requests"]
+                return found, edges
+
+            assert await spread("segment") == (Counter(), set())
+            assert await spread("endpoint") == (Counter(), set())
+            half = {"stable": 50, "canary": 50}
+            split = await asyncio.to_thread(on.control.put_weights, "shop", half, "a canary")
+
+            async def is_split() -> bool:
+                return await on.metric("splitway_config_revision") == split
+
+            await until("users are split", is_split)
+            await scene.send(60)
+            await die(control)
+            await scene.send(20)
+            await on.start_control(EVERY)
+
+            async def all_there() -> bool:
+                return (
+                    (await spread("segment"))[0]
+                    == (await spread("endpoint"))[0]
+                    == (scene.answered)
+                )
+
+            await until(f"the spread is of {scene.answered}", all_there)
+            scene.answered += whole
+            await scene.told()
+            (edges,) = (await spread("segment"))[1] | (await spread("endpoint"))[1]
+            assert edges
+            assert edges == tuple(sorted(edges))
+            met = {row["version"]: row for row in (await scene.asked("audience"))["audience"]}
+            assert met["stable"]["requests"] + met["canary"]["requests"] == 300
+            assert met["stable"]["users"] + met["canary"]["users"] == 80
 
     asyncio.run(test())
