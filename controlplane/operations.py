@@ -273,7 +273,7 @@ async def _edges(unit: Unit, newest: Revision, traffic: Traffic, now: datetime) 
         stable = stable_of(newest.traffic.services[name])
         for level_s in LOOK_BACK_S:
             starts = past_starts(level_s, now.timestamp())
-            if found := chosen(await unit.figures(level_s, starts, name), stable):
+            if found := chosen(await unit.figures(level_s, starts, name, segment=""), stable):
                 edges[name] = found
                 break
     return edges

@@ -91,18 +91,20 @@ class AudienceApi:
         async with self._store.reading() as unit:
             service_of((await unit.newest()).traffic, name)
             for earlier in before(since) if stretch.starts else ():
-                await _each(unit, name, earlier, gathering.met_before)
+                await _each(unit, name, earlier, gathering.met_before, segment="")
             await _each(unit, name, stretch, gathering.add)
         rows = tuple(_view(each) for each in await asyncio.to_thread(list, gathering.found()))
         begin, end = (datetime.fromtimestamp(each, UTC) for each in (since, to))
         return json_answer(AudienceAnswer(name, level, begin, end, rows))
 
 
-async def _each(unit: Unit, service: str, stretch: Stretch, take: _Rows) -> None:
+async def _each(
+    unit: Unit, service: str, stretch: Stretch, take: _Rows, segment: str | None = None
+) -> None:
     """By parts: all at once may be more than fits into memory."""
     for first in range(0, len(stretch.starts), _AT_ONCE):
         some = stretch.starts[first : first + _AT_ONCE]
-        figures = await unit.figures(stretch.level_s, some, service)
+        figures = await unit.figures(stretch.level_s, some, service, segment=segment)
         await asyncio.to_thread(take, figures)
 
 

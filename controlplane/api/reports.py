@@ -160,7 +160,10 @@ class ReportsApi:
             service_of((await unit.newest()).traffic, name)
             found = await unit.intervals(level_s, since=since, below=below, limit=limit)
             starts = [start for start, _ in found]
-            figures = await unit.figures(level_s, starts, name, by_endpoint=by_endpoint)
+            segment = request.query.get(SEGMENT.name)
+            figures = await unit.figures(
+                level_s, starts, name, by_endpoint=by_endpoint, segment=segment
+            )
         rows: dict[int, list[VersionFigures]] = {}
         for key, sums in figures:
             if _is_asked(key, request):

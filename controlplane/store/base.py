@@ -132,10 +132,16 @@ class Unit(Protocol):
         ...
 
     async def figures(
-        self, level_s: int, starts: Sequence[int], service: str, *, by_endpoint: bool = False
+        self,
+        level_s: int,
+        starts: Sequence[int],
+        service: str,
+        *,
+        by_endpoint: bool = False,
+        segment: str | None = None,
     ) -> list[tuple[CellKey, Figures]]:
         """The sums of a service in these intervals, the oldest first, then by version, and segment
-        or endpoint."""
+        or endpoint; of one segment, where it is named."""
         ...
 
     async def forget_figures(self, before: Mapping[int, int]) -> None:

@@ -91,9 +91,11 @@ def read_figures(
     service: str,
     *,
     by_endpoint: bool,
+    segment: str | None,
 ) -> list[tuple[CellKey, Figures]]:
     """All that is known of a service in these intervals, by version, and segment or endpoint."""
     table = endpoint_figures if by_endpoint else figures
+    of_segment = [] if segment is None or by_endpoint else [table.c.segment == segment]
     found = []
     for some in _parts(starts):
         query = (
@@ -101,7 +103,8 @@ def read_figures(
             .where(
                 (table.c.level_s == level_s)
                 & table.c.start.in_(some)
-                & (table.c.service == service)
+                & (table.c.service == service),
+                *of_segment,
             )
             .order_by(*table.primary_key)
         )

@@ -110,10 +110,16 @@ class SqlUnit:
         return await self._connection.run_sync(figures.read_intervals, level_s, since, below, limit)
 
     async def figures(
-        self, level_s: int, starts: Sequence[int], service: str, *, by_endpoint: bool = False
+        self,
+        level_s: int,
+        starts: Sequence[int],
+        service: str,
+        *,
+        by_endpoint: bool = False,
+        segment: str | None = None,
     ) -> list[tuple[CellKey, Figures]]:
         """See ``Unit``."""
-        read = partial(figures.read_figures, by_endpoint=by_endpoint)
+        read = partial(figures.read_figures, by_endpoint=by_endpoint, segment=segment)
         return await self._connection.run_sync(read, level_s, starts, service)
 
     async def forget_figures(self, before: Mapping[int, int]) -> None:

@@ -41,6 +41,11 @@ def test_sums_add_up_and_are_there_after_a_restart(url: str) -> None:
                 ),
                 (CellKey(10, 1_000, "shop", "canary", "country=de"), Figures(3)),
             ]
+            (german,) = await unit.figures(10, [1_000], "shop", segment="country=de")
+            assert german[0].segment == "country=de"
+            assert [
+                key.segment for key, _ in await unit.figures(10, [1_000], "shop", segment="")
+            ] == [""]
             assert await unit.figures(10, [1_000], "other") == []
             assert await unit.figures(60, [1_000], "shop") == []
             assert len(await unit.figures(60, [960], "shop")) == 2
