@@ -5,23 +5,16 @@ of users would not.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
-from controlplane.rollup import LEVELS, CellKey, Figures, add_counts
+from controlplane.rollup import LEVELS, CellKey, Figures, Stretch, add_counts
 from proxy.model.users import Sketch, estimate, newcomers
 from proxy.model.wire import Sample
 
 LOOK_BACK_S: Final = 7 * 86_400
 """Who was met so long ago, and not since, is new again."""
-
-
-class Stretch(NamedTuple):
-    """Intervals of one level, one after the other."""
-
-    level_s: int
-    starts: range
 
 
 class Audience(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ every level; how long a stretch they stand for is said by the proxies' seconds b
 are counted under no service: an interval without those is a gap, not a zero.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -36,6 +36,13 @@ class CellKey(NamedTuple):
     version: str
     segment: str
     endpoint: str = ""
+
+
+class Stretch(NamedTuple):
+    """Intervals of one level."""
+
+    level_s: int
+    starts: Sequence[int]
 
 
 class Figures(msgspec.Struct):

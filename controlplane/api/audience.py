@@ -10,20 +10,19 @@ from aiohttp import web
 
 from controlplane.api.answer import json_answer
 from controlplane.api.operation import NAME, Operation
+from controlplane.api.parts import each_part
 from controlplane.api.problem import invalid
 from controlplane.api.reports import FROM, LEVEL, TO, Level, read_level, read_time
 from controlplane.api.rules import VIEW_SERVICE
-from controlplane.audience import Audience, Gathering, Stretch, before, within
+from controlplane.audience import Audience, Gathering, before, within
 from controlplane.changes import service_of
-from controlplane.rollup import LEVELS, CellKey, Figures, quantile_s
-from controlplane.store.base import Store, Unit
+from controlplane.rollup import LEVELS, quantile_s
+from controlplane.store.base import Store
 from proxy.model.errors import Problem
 
 MOST = 10_000
 """Intervals in an answer: 400 days by hours are 9,600."""
-_AT_ONCE = 250
 _DEFAULT_S = 3_600
-_Rows = Callable[[list[tuple[CellKey, Figures]]], None]
 
 
 class VersionAudience(msgspec.Struct, frozen=True):
@@ -91,21 +90,11 @@ class AudienceApi:
         async with self._store.reading() as unit:
             service_of((await unit.newest()).traffic, name)
             for earlier in before(since) if stretch.starts else ():
-                await _each(unit, name, earlier, gathering.met_before, segment="")
-            await _each(unit, name, stretch, gathering.add)
+                await each_part(unit, name, earlier, gathering.met_before, segment="")
+            await each_part(unit, name, stretch, gathering.add)
         rows = tuple(_view(each) for each in await asyncio.to_thread(list, gathering.found()))
         begin, end = (datetime.fromtimestamp(each, UTC) for each in (since, to))
         return json_answer(AudienceAnswer(name, level, begin, end, rows))
-
-
-async def _each(
-    unit: Unit, service: str, stretch: Stretch, take: _Rows, segment: str | None = None
-) -> None:
-    """By parts: all at once may be more than fits into memory."""
-    for first in range(0, len(stretch.starts), _AT_ONCE):
-        some = stretch.starts[first : first + _AT_ONCE]
-        figures = await unit.figures(stretch.level_s, some, service, segment=segment)
-        await asyncio.to_thread(take, figures)
 
 
 def _view(found: Audience) -> VersionAudience:

@@ -14,10 +14,11 @@ from controlplane.api.answer import json_answer
 from controlplane.api.operation import HIGHEST_NUMBER, NAME, Operation, Parameter
 from controlplane.api.order import flag
 from controlplane.api.pages import CURSOR, LIMIT, cursor_below, read_cursor, read_limit
+from controlplane.api.parts import Sums, each_part
 from controlplane.api.problem import invalid
 from controlplane.api.rules import VIEW_SERVICE
 from controlplane.changes import service_of
-from controlplane.rollup import ENDPOINTS_S, LEVELS, CellKey, Figures, edge_s, quantile_s
+from controlplane.rollup import ENDPOINTS_S, LEVELS, CellKey, Figures, Stretch, edge_s, quantile_s
 from controlplane.store.base import Store
 from proxy.model.config import Name
 from proxy.model.errors import Problem
@@ -156,18 +157,19 @@ class ReportsApi:
         since = read_time(request, FROM.name, 0)
         to = read_time(request, TO.name, HIGHEST_NUMBER)
         below = min(to, read_cursor(request) or HIGHEST_NUMBER)
+        rows: dict[int, list[VersionFigures]] = {}
+
+        def show(figures: Sums) -> None:
+            for key, sums in figures:
+                if _is_asked(key, request):
+                    rows.setdefault(key.start, []).append(_view(key, sums, spread=spread))
+
         async with self._store.reading() as unit:
             service_of((await unit.newest()).traffic, name)
             found = await unit.intervals(level_s, since=since, below=below, limit=limit)
-            starts = [start for start, _ in found]
+            stretch = Stretch(level_s, [start for start, _ in found])
             segment = request.query.get(SEGMENT.name)
-            figures = await unit.figures(
-                level_s, starts, name, by_endpoint=by_endpoint, segment=segment
-            )
-        rows: dict[int, list[VersionFigures]] = {}
-        for key, sums in figures:
-            if _is_asked(key, request):
-                rows.setdefault(key.start, []).append(_view(key, sums, spread=spread))
+            await each_part(unit, name, stretch, show, by_endpoint=by_endpoint, segment=segment)
         intervals = [
             ReportInterval(
                 datetime.fromtimestamp(start, UTC),

@@ -1,5 +1,5 @@
-from controlplane.audience import LOOK_BACK_S, Gathering, Stretch, before, within
-from controlplane.rollup import CellKey, Figures
+from controlplane.audience import LOOK_BACK_S, Gathering, before, within
+from controlplane.rollup import CellKey, Figures, Stretch
 from proxy.model.users import MOST, Sketch
 from proxy.model.wire import Sample
 
