@@ -121,7 +121,7 @@ class Fleet:
         self._counts = FleetCounts()
         self._watches_splits = False
         self._left_behind: list[Taken] = []
-        """Whom workers had seen that ended in order since users were asked for."""
+        """What workers had seen that ended in order since it was taken last."""
         self._unready = set(range(len(places)))
         self._refusal = ""
         self._settled = asyncio.Event()
@@ -211,7 +211,8 @@ class Fleet:
             del self._members[place]
             if member.left is not None:
                 self._counts.told(place, member.left.counts)
-                self._left_behind.append(member.left.taken)
+                if self._watches_splits:  # else it is nothing, and nobody takes it
+                    self._left_behind.append(member.left.taken)
             if self._leaving and member.serves and not (member.left and member.left.clean):
                 self._cut = True
             self._counts.left(place)

@@ -178,7 +178,7 @@ class _Child:
         return await self._worker.counts() if self._worker is not None else Counts(versions=())
 
     async def take(self) -> Taken:
-        """Who was seen since the last time."""
+        """What was seen since the last time, where users are split."""
         return await self._worker.take() if self._worker is not None else Taken()
 
     async def _install(self, install: Install) -> tuple[Problem, ...]:

@@ -73,11 +73,6 @@ class Reporting:
         self._before = _Look(Measured(Counts(versions=()), "", 0, {}), wall(), monotonic_s())
 
     @property
-    def is_wanted(self) -> bool:
-        """Whether the control plane has asked for reports."""
-        return self._is_wanted
-
-    @property
     def watches_splits(self) -> bool:
         """Whether it has asked for what is seen where users are split."""
         return self._watches_splits
